@@ -1,0 +1,122 @@
+"""What every stage is handed: the run's facts, frozen, and the record of what a clock decided."""
+
+import json
+import os
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, TypeVar
+
+from compressor.data import Data
+from compressor.models import Form, TorchModel
+from compressor.target import Budget, Target
+from compressor.tasks import Task
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """One report of where a stage is. Numbers that aren't known yet are None.
+
+    ``loss`` is the mean over the steps since the last report, ``score`` the validation score of the
+    last finished epoch; ``message`` stands alone where there is no count.
+    """
+
+    what: str
+    step: int = 0
+    steps: int = 0
+    epoch: int = 0
+    epochs: int = 0
+    loss: float | None = None
+    score: float | None = None
+    samples_per_second: float | None = None
+    seconds_left: float | None = None
+    message: str = ""
+
+
+def silent(progress: Progress) -> None:
+    """Ignore progress reports."""
+
+
+@dataclass(frozen=True, slots=True)
+class Teacher:
+    """A model whose outputs the student learns from, and its share in the mean of logits."""
+
+    model: Form
+    weight: float = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Decisions:
+    """Choices that a clock made, written the moment they are made and read back on resume.
+
+    The file is a JSON object ``{name: {"value": ..., "setting": ...}}``; ``setting`` is what pins it.
+    """
+
+    path: Path
+
+    def read(self) -> dict[str, dict[str, Any]]:
+        """All decisions so far."""
+        if not self.path.exists():
+            return {}
+        decisions: dict[str, dict[str, Any]] = json.loads(self.path.read_text())
+        return decisions
+
+    def settle(self, name: str, decide: Callable[[], T], setting: str) -> T:
+        """The recorded value of ``name``, or what ``decide()`` gives, recorded.
+
+        Args:
+            name: What is decided, ``"precision"``.
+            decide: Makes the choice; its value must survive JSON.
+            setting: What to type to pin the choice, ``"train.precision=bf16"``.
+        """
+        known = self.read()
+        if name in known:
+            recorded: T = known[name]["value"]
+            return recorded
+        value = decide()
+        known[name] = {"value": value, "setting": setting}
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        partial = self.path.with_suffix(".tmp")
+        partial.write_text(json.dumps(known, indent=2))
+        os.replace(partial, self.path)
+        return value
+
+
+@dataclass(frozen=True, slots=True)
+class RunContext:
+    """The run's facts. A stage reads them and changes none.
+
+    Args:
+        task: What a batch means.
+        data: The three splits.
+        target: The device.
+        budget: What the last artifact may cost.
+        reference: The untouched input model: the yardstick, and the teacher unless others are given.
+        teachers: Whose outputs are distilled; empty in the control arm, which trains on labels alone.
+        student: The network that ``distill`` trains, already built, or None where the stage chooses.
+        device: A torch device, ``"cpu"`` or ``"cuda"``.
+        workdir: The stage's own folder; it writes nowhere else.
+        seed: Seeds data order, augmentation and fresh weights.
+        control: Whether stages also run their own control comparisons.
+        progress: Called with reports while a stage works.
+    """
+
+    task: Task
+    data: Data
+    target: Target
+    budget: Budget
+    reference: TorchModel
+    teachers: tuple[Teacher, ...]
+    student: TorchModel | None
+    device: str
+    workdir: Path
+    seed: int
+    control: bool = False
+    progress: Callable[[Progress], None] = field(default=silent)
+
+    @property
+    def decisions(self) -> Decisions:
+        """What a clock decided in this stage."""
+        return Decisions(self.workdir / "decisions.json")

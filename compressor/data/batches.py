@@ -1,0 +1,234 @@
+"""Splits in memory or on disk, and batches whose order and augmentation are functions of seeds alone."""
+
+import hashlib
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Literal, Protocol
+
+import torch
+from torch import Tensor
+
+SplitName = Literal["train", "validation", "test"]
+
+
+class Split(Protocol):
+    """Samples that can be fetched by index, and their labels."""
+
+    @property
+    def labels(self) -> Tensor:
+        """int64 (N,)."""
+        ...
+
+    def __len__(self) -> int:
+        """How many samples."""
+        ...
+
+    def fetch(self, indices: Tensor, epoch_seed: int | None = None) -> tuple[Tensor, ...]:
+        """The raw inputs of these samples, each (len(indices), ...).
+
+        Args:
+            indices: int64 (n,).
+            epoch_seed: Seeds whatever randomness the source itself has; None asks for none.
+        """
+        ...
+
+
+@dataclass(frozen=True)
+class TensorSplit:
+    """Samples that fit in memory; images as uint8 (N, C, H, W)."""
+
+    inputs: Tensor
+    labels: Tensor
+
+    def __len__(self) -> int:
+        """How many samples."""
+        return len(self.labels)
+
+    def fetch(self, indices: Tensor, epoch_seed: int | None = None) -> tuple[Tensor, ...]:
+        """The samples, untouched."""
+        return (self.inputs[indices],)
+
+
+@dataclass(frozen=True)
+class Subset:
+    """Some samples of another split, in the order of ``indices``."""
+
+    parent: Split
+    indices: Tensor
+
+    @property
+    def labels(self) -> Tensor:
+        """int64 (N,)."""
+        return self.parent.labels[self.indices]
+
+    def __len__(self) -> int:
+        """How many samples."""
+        return len(self.indices)
+
+    def fetch(self, indices: Tensor, epoch_seed: int | None = None) -> tuple[Tensor, ...]:
+        """The parent's samples."""
+        return self.parent.fetch(self.indices[indices], epoch_seed)
+
+
+@dataclass(frozen=True)
+class Normalise:
+    """uint8 images to floats: divide by 255, subtract ``mean``, divide by ``std`` (per channel)."""
+
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+
+    def __call__(self, images: Tensor) -> Tensor:
+        """uint8 or float (N, C, H, W) in 0..255 to float32, normalised, contiguous."""
+        shape = (1, -1, 1, 1)
+        mean = torch.tensor(self.mean).view(shape)
+        scale = torch.tensor(self.std).view(shape)
+        return (images.to(torch.float32) / 255 - mean) / scale
+
+
+@dataclass(frozen=True)
+class Augment:
+    """Light image augmentation: shift by up to ``crop`` pixels (zero padding), mirror half of them."""
+
+    crop: int = 0
+    flip: bool = False
+
+    def __call__(self, images: Tensor, shift: Tensor, mirror: Tensor) -> Tensor:
+        """Augment (N, C, H, W).
+
+        Args:
+            images: The batch.
+            shift: int64 (N, 2), each in 0..2*crop; crop means no shift.
+            mirror: bool (N,).
+        """
+        count, _, height, width = images.shape
+        padded = torch.nn.functional.pad(images, (self.crop,) * 4)
+        rows = shift[:, :1] + torch.arange(height)
+        columns = shift[:, 1:] + torch.arange(width)
+        if self.flip:
+            columns = torch.where(mirror[:, None], columns.flip(1), columns)
+        sample = torch.arange(count)[:, None, None]
+        return padded[sample, :, rows[:, :, None], columns[:, None, :]].permute(0, 3, 1, 2).contiguous()
+
+
+@dataclass(frozen=True)
+class Batch:
+    """What a network is called with.
+
+    Args:
+        inputs: The call's positional arguments, first axis is the batch.
+        labels: int64 (N,), or float (N,) for regression.
+        indices: int64 (N,), each sample's place in its split.
+    """
+
+    inputs: tuple[Tensor, ...]
+    labels: Tensor
+    indices: Tensor
+
+    def to(self, device: str, channels_last: bool = False) -> "Batch":
+        """The batch on a device, images in the memory format the network is in."""
+
+        def move(tensor: Tensor) -> Tensor:
+            if channels_last and tensor.dim() == 4:
+                return tensor.to(device, memory_format=torch.channels_last)
+            return tensor.to(device)
+
+        return Batch(tuple(move(t) for t in self.inputs), self.labels.to(device), self.indices)
+
+
+def _epoch_seed(seed: int, epoch: int, purpose: str) -> int:
+    digest = hashlib.sha256(f"{purpose}:{seed}:{epoch}".encode()).digest()
+    return int.from_bytes(digest[:7], "big")
+
+
+def _generator(seed: int, epoch: int, purpose: str) -> torch.Generator:
+    return torch.Generator().manual_seed(_epoch_seed(seed, epoch, purpose))
+
+
+@dataclass(frozen=True)
+class Data:
+    """Three splits and what they are.
+
+    ``train`` is to learn from, ``validation`` to choose by, ``test`` for the report.
+
+    Args:
+        source: The spec it was loaded from, ``"digits"``.
+        train: Split.
+        validation: Split.
+        test: Split.
+        classes: Class names by label.
+        fingerprint: sha256 over samples, labels and split; equal data has an equal one.
+        normalise: Applied to fetched images; None where the source gives finished inputs.
+        flip: Whether mirrored samples keep their label (never for digits or text).
+        notes: What a reader of the report must know: which splits were held out, what was skipped.
+    """
+
+    source: str
+    train: Split
+    validation: Split
+    test: Split
+    classes: tuple[str, ...]
+    fingerprint: str
+    normalise: Normalise | None = None
+    flip: bool = False
+    notes: tuple[str, ...] = field(default=())
+
+    def split(self, name: SplitName) -> Split:
+        """The split of that name."""
+        return {"train": self.train, "validation": self.validation, "test": self.test}[name]
+
+    def batch(self, name: SplitName, indices: Tensor) -> Batch:
+        """These samples of a split, preprocessed, without augmentation."""
+        split = self.split(name)
+        return Batch(self._prepare(split.fetch(indices)), split.labels[indices], indices)
+
+    def batches(self, name: SplitName, batch_size: int) -> Iterator[Batch]:
+        """A split in order, without augmentation; the last batch may be smaller."""
+        for indices in torch.arange(len(self.split(name))).split(batch_size):
+            yield self.batch(name, indices)
+
+    def training_batches(
+        self,
+        batch_size: int,
+        seed: int,
+        epoch: int,
+        augment: Augment | None = None,
+        rank: int = 0,
+        world: int = 1,
+    ) -> Iterator[Batch]:
+        """One epoch over the training split in an order set by (seed, epoch).
+
+        Augmentation is a function of (seed, epoch, sample), so a resumed epoch shows the same views.
+        The last, smaller batch is dropped unless it is the only one (BatchNorm needs full batches).
+
+        Args:
+            batch_size: Samples per step over all ranks.
+            seed: The run's seed.
+            epoch: From 0.
+            augment: Applied to images before normalising.
+            rank: This process's place among ``world``; it gets every ``world``-th sample of a batch.
+            world: How many processes share each batch.
+        """
+        count = len(self.train)
+        order = torch.randperm(count, generator=_generator(seed, epoch, "order"))
+        if augment is not None:
+            views = _generator(seed, epoch, "augment")
+            shift = torch.randint(0, 2 * augment.crop + 1, (count, 2), generator=views)
+            mirror = torch.rand(count, generator=views) < 0.5
+        steps = max(1, count // batch_size)
+        labels = self.train.labels
+        source_seed = _epoch_seed(seed, epoch, "source")
+        for step in range(steps):
+            indices = order[step * batch_size : (step + 1) * batch_size][rank::world]
+            inputs = self.train.fetch(indices, source_seed)
+            if augment is not None and inputs[0].dim() == 4:
+                inputs = (augment(inputs[0], shift[indices], mirror[indices]), *inputs[1:])
+            yield Batch(self._prepare(inputs), labels[indices], indices)
+
+    def steps_per_epoch(self, batch_size: int) -> int:
+        """How many batches ``training_batches`` gives."""
+        return max(1, len(self.train) // batch_size)
+
+    def _prepare(self, inputs: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+        if self.normalise is None:
+            return inputs
+        return (self.normalise(inputs[0]), *inputs[1:])

@@ -1,0 +1,142 @@
+"""The forms a model takes on its way, and what travels with it from form to form."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+from torch import fx, nn
+
+
+class _Frozen(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class FactoryRef(_Frozen):
+    """The callable that builds a network, by name, and the arguments it is called with."""
+
+    reference: str = Field(description="'package.module:callable'")
+    arguments: dict[str, Any] = Field(default_factory=dict, description="keyword arguments, JSON values")
+
+
+class InputSpec(_Frozen):
+    """What the network expects of one sample, after preprocessing.
+
+    ``mean`` and ``std`` are per channel, applied to values already scaled to 0..1; empty where the
+    data is not images or arrives normalised.
+    """
+
+    name: str = "input"
+    shape: tuple[int, ...] = Field(description="one sample without its batch axis, (C, H, W) for images")
+    dtype: Literal["float32", "int64"] = "float32"
+    layout: str = "NCHW"
+    mean: tuple[float, ...] = ()
+    std: tuple[float, ...] = ()
+
+
+class ModelInfo(_Frozen):
+    """What a model file says about itself, and what every artifact made from it repeats."""
+
+    factory: FactoryRef | None = None
+    task: str = "image-classification"
+    data: str | None = Field(default=None, description="the data spec it was trained on")
+    data_args: dict[str, Any] = Field(default_factory=dict)
+    inputs: tuple[InputSpec, ...] = ()
+    classes: tuple[str, ...] = ()
+    source: str = Field(default="", description="the file it was read from, for the report")
+    sha256: str = Field(default="", description="of the file, or of the weights where there is no file")
+
+
+class Quantizer(_Frozen):
+    """One place in the graph where values become integers.
+
+    Args:
+        name: Unique; the name of the quantizer's submodule in the graph.
+        node: The ``torch.export`` graph node whose output (activation) or whose weight (weight) it takes.
+        role: What it quantizes.
+        dtype: ``uint8`` asymmetric, or ``int8`` symmetric with zero_point 0.
+        axis: The channel axis of a per-channel weight quantizer; None is per-tensor.
+        users: The node names that read the quantized value; empty means every user.
+        shares: Name of the quantizer whose scale this one shares; empty for its own.
+    """
+
+    name: str
+    node: str
+    role: Literal["activation", "weight"]
+    dtype: Literal["uint8", "int8"]
+    axis: int | None = None
+    users: tuple[str, ...] = ()
+    shares: str = ""
+
+
+class QuantizationSpec(_Frozen):
+    """Everything needed to insert the same quantizers into the same graph again.
+
+    ``scheme`` names the placement rules (see ``compressor.quantize.placement``), ``rest`` the type of
+    what stays float in the exported file, ``float_layers`` maps each layer left in float to the reason.
+    Node names are torch's own, so ``torch_version`` is checked on loading.
+    """
+
+    scheme: Literal["onnxruntime-cpu", "tensorrt"]
+    rest: Literal["float32", "float16"] = "float32"
+    quantizers: tuple[Quantizer, ...]
+    float_layers: dict[str, str] = Field(default_factory=dict)
+    torch_version: str
+
+
+@dataclass(frozen=True, slots=True)
+class TorchModel:
+    """An eager module that can be trained and pruned.
+
+    ``builder`` gives the untouched architecture with fresh weights; it is how a module that came
+    from Python without a factory is rebuilt inside the same process.
+    """
+
+    module: nn.Module
+    info: ModelInfo
+    builder: Callable[[], nn.Module] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class QuantizedModel:
+    """A trainable graph with quantizers.
+
+    ``structure`` is the manifest of the float module that the graph was exported from (see
+    ``compressor.structure``); with ``spec`` it rebuilds the graph.
+    """
+
+    module: fx.GraphModule
+    info: ModelInfo
+    spec: QuantizationSpec
+    structure: Mapping[str, Any]
+    builder: Callable[[], nn.Module] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class OnnxModel:
+    """An ONNX file. ``precision`` is what its weights are stored in."""
+
+    path: Path
+    info: ModelInfo
+    precision: Literal["fp32", "fp16", "int8"] = "fp32"
+
+
+@dataclass(frozen=True, slots=True)
+class EngineModel:
+    """A TensorRT engine file, valid on the device it was built on."""
+
+    path: Path
+    info: ModelInfo
+    precision: Literal["fp32", "fp16", "int8"] = "int8"
+    device: str = field(default="")
+
+
+FORM_NAMES = {
+    TorchModel: "torch module",
+    QuantizedModel: "quantized graph",
+    OnnxModel: "ONNX file",
+    EngineModel: "TensorRT engine",
+}
+Form = TorchModel | QuantizedModel | OnnxModel | EngineModel
+TorchForm = TorchModel | QuantizedModel

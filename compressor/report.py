@@ -1,0 +1,146 @@
+"""The report: what was measured, in the shape that gates, pages and benchmarks read."""
+
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+SCHEMA_VERSION = 1
+Status = Literal["ok", "budget_missed", "failed", "interrupted"]
+
+
+class _Record(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Latency(_Record):
+    """Latency of one call, in milliseconds, measured interleaved with the reference's.
+
+    All figures are null where the target's runtime isn't on this machine; ``reason`` says so.
+    """
+
+    p50: float | None
+    p90: float | None = None
+    p99: float | None = None
+    spread: float | None = Field(default=None, description="half the 16-84 % range of p50 over blocks, ms")
+    runs: int = 0
+    threads: int = 1
+    batch: int = 1
+    runtime: str
+    reference_p50: float | None = None
+    reason: str = ""
+
+
+class Parity(_Record):
+    """The exported artifact against the torch form on real inputs; agreement of the top class."""
+
+    max_abs_error: float
+    mean_abs_error: float
+    logit_std: float
+    agreement: float
+    samples: int
+
+
+class KdComparison(_Record):
+    """The same stage with and without distillation, at equal steps."""
+
+    with_kd: float
+    without_kd: float
+    seeds: int
+
+
+class StageRecord(_Record):
+    """One stage's snapshot, measured on its exported artifact."""
+
+    name: str
+    kind: str
+    seconds: float
+    cached: bool = False
+    params: int | None = None
+    macs: int | None = None
+    size_bytes: int | None = None
+    score: float | None = None
+    score_stderr: float | None = None
+    score_runtime: str = ""
+    score_drop: float | None = Field(default=None, description="reference's score minus this one's, paired")
+    score_drop_stderr: float | None = None
+    scores: dict[str, float] = Field(default_factory=dict, description="the task's other scores")
+    per_class: dict[str, float] = Field(default_factory=dict, description="recall per class name")
+    latency_ms: Latency | None = None
+    parity: Parity | None = None
+    kd: KdComparison | None = None
+    settings: dict[str, Any] = Field(default_factory=dict)
+    decisions: dict[str, Any] = Field(default_factory=dict)
+    metrics: dict[str, Any] = Field(default_factory=dict)
+    notes: list[str] = Field(default_factory=list)
+    artifact: str | None = Field(default=None, description="path relative to the report")
+
+
+class Artifact(_Record):
+    """A file the run leaves for use."""
+
+    path: str
+    format: str
+    precision: str
+    size_bytes: int
+    sha256: str
+    score: float | None = None
+    latency_ms: Latency | None = None
+    parity: Parity | None = None
+
+
+class Ratios(_Record):
+    """The last artifact against the reference: how many times smaller or faster; null if unmeasured."""
+
+    size: float | None = None
+    latency: float | None = None
+    macs: float | None = None
+    params: float | None = None
+    score_drop: float | None = None
+
+
+class BudgetCheck(_Record):
+    """One limit of the budget and what was reached; ``met`` is null where it can't be measured here."""
+
+    name: str
+    limit: float
+    value: float | None
+    met: bool | None
+    hint: str = ""
+
+
+class ScoreInfo(_Record):
+    """Which score the report holds, and on how many samples of which split."""
+
+    name: str
+    higher_is_better: bool
+    split: str
+    count: int
+
+
+class Report(_Record):
+    """Everything one run measured. Fields are added, never renamed."""
+
+    schema_version: int = SCHEMA_VERSION
+    status: Status
+    profile: dict[str, Any]
+    seed: int
+    quick: bool = False
+    environment: dict[str, Any]
+    command: str
+    model: dict[str, Any]
+    teachers: list[dict[str, Any]] = Field(default_factory=list)
+    data: dict[str, Any]
+    score: ScoreInfo
+    stages: list[StageRecord]
+    artifacts: list[Artifact] = Field(default_factory=list)
+    ratios: Ratios = Ratios()
+    budget: list[BudgetCheck] = Field(default_factory=list)
+    seeds: list[dict[str, Any]] = Field(default_factory=list, description="per seed, where several ran")
+    spread: dict[str, Any] = Field(default_factory=dict, description="standard errors over seeds")
+    notes: list[str] = Field(default_factory=list)
+
+    @classmethod
+    def read(cls, path: Path) -> "Report":
+        """Read a ``report.json``."""
+        return cls.model_validate_json(path.read_text())

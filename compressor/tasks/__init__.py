@@ -1,0 +1,87 @@
+"""What a batch means: forward, loss, the logits to distil, the score. One file a task."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, ClassVar
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor, nn
+
+from compressor.data import Batch, Data
+from compressor.errors import InputError, did_you_mean
+
+
+@dataclass(frozen=True, slots=True)
+class Score:
+    """A score on one split.
+
+    ``per_sample`` holds each sample's contribution (1.0 or 0.0 for accuracy), so that two models on
+    the same samples can be compared in pairs; None where a score isn't a mean over samples.
+    """
+
+    value: float
+    stderr: float
+    per_sample: npt.NDArray[np.float64] | None = None
+    others: dict[str, float] = field(default_factory=dict)
+    per_class: dict[str, float] = field(default_factory=dict)
+
+
+class Task(ABC):
+    """One kind of job a network does. Instances are immutable and cheap."""
+
+    name: ClassVar[str]
+    score_name: str
+    higher_is_better: bool = True
+
+    def forward(self, module: nn.Module, batch: Batch) -> Tensor:
+        """The network's outputs for a batch."""
+        outputs: Tensor = module(*batch.inputs)
+        return outputs
+
+    @abstractmethod
+    def loss(self, outputs: Tensor, batch: Batch) -> Tensor:
+        """The loss against the labels, a scalar."""
+
+    @abstractmethod
+    def logits(self, outputs: Tensor) -> Tensor:
+        """The part of the outputs that response-based distillation compares, (N, classes)."""
+
+    @abstractmethod
+    def score(self, outputs: npt.NDArray[np.float32], labels: npt.NDArray[np.int64], data: Data) -> Score:
+        """The score of outputs over a whole split."""
+
+    @abstractmethod
+    def check(self, module: nn.Module, data: Data) -> None:
+        """Refuse labels or shapes that the network can't take, before any training.
+
+        Raises:
+            DataError: Naming what doesn't fit.
+        """
+
+    def example_inputs(self, data: Data, count: int = 2) -> tuple[Tensor, ...]:
+        """Real inputs from the training split, ``count`` of them, on the CPU."""
+        batch = data.batch("train", torch.arange(min(count, len(data.train))))
+        return batch.inputs
+
+
+def make_task(name: str, score: str | None = None, loss: Callable[..., Any] | None = None) -> Task:
+    """The task of that name.
+
+    Args:
+        name: ``"image-classification"``.
+        score: Which score leads; the task's first where None.
+        loss: ``loss(outputs, labels)`` in place of the task's own.
+
+    Raises:
+        InputError: No such task or score.
+    """
+    from compressor.tasks.image_classification import ImageClassification
+
+    tasks = {ImageClassification.name: ImageClassification}
+    if name not in tasks:
+        known = ", ".join(sorted(tasks))
+        raise InputError(f"no task '{name}'{did_you_mean(name, tasks)}", f"--task with one of: {known}")
+    return tasks[name](score=score, loss=loss)

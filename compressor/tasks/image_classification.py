@@ -1,0 +1,123 @@
+"""Image classification: one label per image."""
+
+from collections.abc import Callable
+from typing import ClassVar
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from compressor.data import Batch, Data
+from compressor.errors import DataError, InputError, did_you_mean
+from compressor.tasks import Score, Task
+
+SCORES = ("accuracy", "top5", "macro_f1")
+
+
+class ImageClassification(Task):
+    """Cross-entropy over classes; scored by accuracy, top-5 accuracy or macro F1.
+
+    Args:
+        score: Which of the three leads; the others are in the report too.
+        loss: ``loss(outputs, labels)`` in place of cross-entropy.
+    """
+
+    name: ClassVar[str] = "image-classification"
+
+    def __init__(self, score: str | None = None, loss: Callable[[Tensor, Tensor], Tensor] | None = None) -> None:
+        if score is not None and score not in SCORES:
+            known = ", ".join(SCORES)
+            raise InputError(f"no score '{score}'{did_you_mean(score, SCORES)}", f"one of: {known}")
+        self.score_name = score or SCORES[0]
+        self._loss = loss or functional.cross_entropy
+
+    def loss(self, outputs: Tensor, batch: Batch) -> Tensor:
+        """Cross-entropy of (N, classes) against (N,)."""
+        return self._loss(outputs.float(), batch.labels)
+
+    def logits(self, outputs: Tensor) -> Tensor:
+        """The outputs themselves."""
+        return outputs
+
+    def score(self, outputs: npt.NDArray[np.float32], labels: npt.NDArray[np.int64], data: Data) -> Score:
+        """All three scores of (N, classes) logits against (N,) labels, the chosen one leading.
+
+        The standard error of accuracies is the binomial one; macro F1's is a bootstrap over samples.
+        """
+        predicted = outputs.argmax(axis=1)
+        right = (predicted == labels).astype(np.float64)
+        top = np.argpartition(-outputs, min(5, outputs.shape[1]) - 1, axis=1)[:, :5]
+        in_top = (top == labels[:, None]).any(axis=1).astype(np.float64)
+        classes = outputs.shape[1]
+        confusion = np.zeros((classes, classes), dtype=np.int64)
+        np.add.at(confusion, (labels, predicted), 1)
+        recall = {
+            data.classes[c]: float(confusion[c, c] / confusion[c].sum())
+            for c in range(min(classes, len(data.classes)))
+            if confusion[c].sum()
+        }
+        values = {
+            "accuracy": float(right.mean()),
+            "top5": float(in_top.mean()),
+            "macro_f1": _macro_f1(confusion),
+        }
+        per_sample = {"accuracy": right, "top5": in_top}.get(self.score_name)
+        value = values.pop(self.score_name)
+        stderr = (
+            float(np.sqrt(value * (1 - value) / len(labels)))
+            if per_sample is not None
+            else _bootstrap_macro_f1(labels, predicted, classes)
+        )
+        return Score(value, stderr, per_sample, values, recall)
+
+    def check(self, module: nn.Module, data: Data) -> None:
+        """Run two real images through the network and compare its outputs with the labels."""
+        batch = data.batch("train", torch.arange(min(2, len(data.train))))
+        was_training = module.training
+        module.eval()
+        try:
+            with torch.no_grad():
+                outputs = self.forward(module, batch)
+        except Exception as error:
+            shape = tuple(batch.inputs[0].shape[1:])
+            reason = str(error).splitlines()[0]
+            raise DataError(
+                f"the network can't take this data: an input of shape {shape} (channels, height, width) "
+                f"from '{data.source}' fails with: {reason}",
+                "give --data with images of the network's size and channels, or another --factory-arg",
+            ) from None
+        finally:
+            module.train(was_training)
+        if outputs.dim() != 2:
+            raise DataError(
+                f"image classification wants logits of shape (N, classes), the network gives {tuple(outputs.shape)}",
+                "wrap the network so that its forward returns logits",
+            )
+        highest = max(int(split.labels.max()) for split in (data.train, data.validation, data.test))
+        if highest >= outputs.shape[1]:
+            raise DataError(
+                f"labels out of range: '{data.source}' has label {highest}, "
+                f"the network gives {outputs.shape[1]} outputs (0..{outputs.shape[1] - 1})",
+                f"a network with num_classes={highest + 1}, or data with fewer classes",
+            )
+
+
+def _macro_f1(confusion: npt.NDArray[np.int64]) -> float:
+    hits = np.diag(confusion)
+    total = confusion.sum(axis=0) + confusion.sum(axis=1)
+    present = total > 0
+    return float((2 * hits[present] / total[present]).mean())
+
+
+def _bootstrap_macro_f1(
+    labels: npt.NDArray[np.int64], predicted: npt.NDArray[np.int64], classes: int, rounds: int = 100
+) -> float:
+    rng = np.random.default_rng(0)
+    values = []
+    for _ in range(rounds):
+        chosen = rng.integers(0, len(labels), len(labels))
+        confusion = np.bincount(labels[chosen] * classes + predicted[chosen], minlength=classes * classes)
+        values.append(_macro_f1(confusion.reshape(classes, classes)))
+    return float(np.std(values))
