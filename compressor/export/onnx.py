@@ -1,0 +1,189 @@
+"""A torch form as one ONNX file: dynamic batch, checked, with the input contract in its metadata."""
+
+import contextlib
+import copy
+import io
+import json
+import logging
+import os
+import warnings
+from collections.abc import Iterator
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+import onnx
+import torch
+from torch import Tensor, nn
+from torch.export import Dim
+
+from compressor.errors import DiskFullError, StageError
+from compressor.models import InputSpec, ModelInfo, OnnxModel, QuantizedModel, TorchForm
+
+OUTPUT_NAME = "logits"
+PREFIX = "compressor."
+NO_SPACE = 28
+
+
+def export_onnx(form: TorchForm, path: Path, example_inputs: tuple[Tensor, ...], *, opset: int = 20) -> OnnxModel:
+    """Write a torch form as one ONNX file, atomically.
+
+    The network is copied to the CPU and put in eval mode first. Inputs are named after
+    ``form.info.inputs``, the output is ``logits``, the first axis of each is ``batch``. A quantized
+    graph is written with int8 weights, and in half precision where its spec says so; graph inputs
+    and outputs stay float32.
+
+    Args:
+        form: Left untouched.
+        path: Where to; the folder is made.
+        example_inputs: At least two samples (one would fix the batch size).
+        opset: ONNX operator set.
+
+    Raises:
+        StageError: The network can't be exported, with the cause; nothing is written.
+        DiskFullError: No space for the file.
+    """
+    module = copy.deepcopy(form.module).cpu().eval()
+    half = isinstance(form, QuantizedModel) and form.spec.rest == "float16"
+    inputs = tuple(tensor.detach().cpu().contiguous() for tensor in example_inputs)
+    names = _input_names(form.info, len(inputs))
+    proto = _to_proto(_HalfInside(module) if half else module, inputs, names, opset)
+    _write_metadata(proto, form.info, names)
+    try:
+        onnx.checker.check_model(proto, full_check=True)
+    except onnx.checker.ValidationError as error:
+        message = f"the exported graph for {path} is not valid ONNX: {error}"
+        raise StageError(message, "this is a fault of the exporter; report it with the model") from error
+    write_atomically(path, proto.SerializeToString(deterministic=True))
+    precision = "int8" if isinstance(form, QuantizedModel) else "fp32"
+    return OnnxModel(path, form.info, precision)
+
+
+def read_metadata(path: Path) -> dict[str, str]:
+    """The metadata that ``export_onnx`` wrote into a file, without the prefix."""
+    proto = onnx.load(path, load_external_data=False)
+    return {p.key.removeprefix(PREFIX): p.value for p in proto.metadata_props if p.key.startswith(PREFIX)}
+
+
+def write_atomically(path: Path, content: bytes) -> None:
+    """Write a file beside its place and move it there, so that it is whole or absent.
+
+    Raises:
+        DiskFullError: No space left; the partial file is removed.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(path.name + ".tmp")
+    try:
+        with partial.open("wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        partial.replace(path)
+    except OSError as error:
+        partial.unlink(missing_ok=True)
+        if error.errno == NO_SPACE:
+            message = f"no space left to write {path} ({len(content) / 1e6:.1f} MB)"
+            raise DiskFullError(message, "free some space and run the same command again") from error
+        raise
+
+
+class _HalfInside(nn.Module):
+    """Half precision inside, float32 at both ends."""
+
+    def __init__(self, module: nn.Module) -> None:
+        super().__init__()
+        self.inner = module.half()
+
+    def forward(self, *inputs: Tensor) -> Tensor:
+        halves = (x.half() if x.is_floating_point() else x for x in inputs)
+        outputs: Tensor = self.inner(*halves)
+        return outputs.float()
+
+
+def _to_proto(module: nn.Module, inputs: tuple[Tensor, ...], names: list[str], opset: int) -> onnx.ModelProto:
+    batch = Dim("batch", min=1)
+    shapes: tuple[object, ...] = tuple({0: batch} for _ in inputs)
+    try:
+        with _quiet(), torch.no_grad():
+            program = torch.onnx.export(
+                module,
+                inputs,
+                dynamo=True,
+                opset_version=opset,
+                input_names=names,
+                output_names=[OUTPUT_NAME],
+                dynamic_shapes=(shapes,) if isinstance(module, _HalfInside) else shapes,
+                external_data=False,
+                verbose=False,
+            )
+    except Exception as error:
+        cause = error.__cause__ or error
+        reason = str(cause).strip().partition("\n")[0]
+        message = f"{type(module).__name__} can't be exported to ONNX: {type(cause).__name__}: {reason}"
+        hint = "a forward without data-dependent Python control flow; torch.export names the line above"
+        raise StageError(message, hint) from error
+    assert program is not None
+    proto: onnx.ModelProto = program.model_proto
+    _drop_traces(proto)
+    return proto
+
+
+def _drop_traces(proto: onnx.ModelProto) -> None:
+    """Remove the exporter's notes on every node: source paths of this machine, and many kilobytes."""
+    graph = proto.graph
+    values = (*graph.input, *graph.output, *graph.value_info, *graph.initializer)
+    for part in (proto, graph, *graph.node, *values, *proto.functions):
+        del part.metadata_props[:]
+    for node in graph.node:
+        node.ClearField("doc_string")
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep the exporter's warnings, prints and log lines to itself; its errors are raised, and pass."""
+    disabled = logging.root.manager.disable
+    logging.disable(logging.ERROR)
+    try:
+        with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logging.disable(disabled)
+
+
+def _input_names(info: ModelInfo, count: int) -> list[str]:
+    if len(info.inputs) == count:
+        return [spec.name for spec in info.inputs]
+    return ["input"] if count == 1 else [f"input_{place}" for place in range(count)]
+
+
+def _write_metadata(proto: onnx.ModelProto, info: ModelInfo, names: list[str]) -> None:
+    proto.producer_name = "compressor"
+    proto.producer_version = _version()
+    entries = {
+        "version": _version(),
+        "torch_version": torch.__version__,
+        "task": info.task,
+        "classes": json.dumps(info.classes),
+        "inputs": json.dumps([_contract(spec) for spec in info.inputs]),
+        "input_names": json.dumps(names),
+        "output": OUTPUT_NAME,
+    }
+    for key, value in entries.items():
+        entry = proto.metadata_props.add()
+        entry.key, entry.value = PREFIX + key, value
+
+
+def _contract(spec: InputSpec) -> dict[str, object]:
+    """What to feed: a sample's shape, and how 0..255 pixels become network inputs."""
+    contract: dict[str, object] = spec.model_dump(mode="json")
+    if spec.mean:
+        contract["range"] = [0, 255]
+        contract["preprocessing"] = "(pixel / 255 - mean) / std, per channel"
+    return contract
+
+
+def _version() -> str:
+    try:
+        return version("compressor")
+    except PackageNotFoundError:
+        return "unknown"
