@@ -1,0 +1,124 @@
+"""What is drawn on the terminal: tables, the waterfall, notes, budgets."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, Any
+
+import click
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+if TYPE_CHECKING:
+    from compressor.report import BudgetCheck, Report, StageRecord
+
+PIPED_WIDTH = 120
+
+
+def console() -> Console:
+    """A console on standard output; wide enough for the waterfall where there is no terminal."""
+    out = Console(highlight=False)
+    return out if out.is_terminal else Console(highlight=False, width=max(out.width, PIPED_WIDTH), soft_wrap=True)
+
+
+def print_json(value: Any) -> None:
+    """One JSON object and nothing else."""
+    click.echo(json.dumps(value, indent=2))
+
+
+def count(value: float | None) -> str:
+    """``11200000`` as ``11.2 M``; a dash where there is nothing."""
+    if value is None:
+        return "-"
+    for limit, unit in ((1e9, "G"), (1e6, "M"), (1e3, "k")):
+        if value >= limit:
+            return f"{value / limit:.3g} {unit}"
+    return f"{value:g}"
+
+
+def megabytes(size: float | None) -> str:
+    """Bytes as MB of 10^6 bytes, three digits."""
+    if size is None:
+        return "-"
+    return f"{size / 1e6:.3g} MB" if size >= 1e5 else f"{size / 1e3:.3g} kB"
+
+
+def times(reference: float | None, value: float | None) -> str:
+    """How many times smaller, ``3.2x``; a dash where either is missing."""
+    return f"{reference / value:.3g}x" if reference and value else "-"
+
+
+def print_table(title: str, columns: Sequence[str], rows: Iterable[Sequence[str]], right: int = 0) -> None:
+    """A plain table; the columns from ``right`` on are numbers (0: none are)."""
+    table = Table(title=title, title_justify="left", title_style="bold", box=None, pad_edge=False)
+    for place, column in enumerate(columns):
+        numeric = bool(right) and place >= right
+        table.add_column(column, justify="right" if numeric else "left", overflow="fold", no_wrap=numeric)
+    for row in rows:
+        table.add_row(*(Text(cell) for cell in row))
+    console().print(table)
+
+
+def print_report(report: Report, folder: str) -> None:
+    """The waterfall, the budget, notes and the files that a run leaves."""
+    reference = report.stages[0]
+    quick = "  (--quick: little data, few epochs; not a result)" if report.quick else ""
+    title = f"{report.profile.get('name', '')} on {report.data.get('source', '')}{quick}"
+    print_table(title, _columns(report), [_row(record, reference) for record in report.stages], right=1)
+    out = console()
+    for check in report.budget:
+        out.print(budget_line(check), soft_wrap=True)
+    for note in _notes(report):
+        out.print(Text(f"note: {note}"), soft_wrap=True)
+    for artifact in report.artifacts:
+        out.print(Text(f"{artifact.format} {artifact.precision}: {folder}/{artifact.path}"), soft_wrap=True)
+    out.print(Text(f"report: {folder}/report.json, {folder}/report.html"), soft_wrap=True)
+
+
+def budget_line(check: BudgetCheck) -> Text:
+    """One limit: what was asked, what was reached."""
+    value = "not measured here" if check.value is None else f"{check.value:.4g}"
+    verdict, style = {True: ("met", "green"), False: ("missed", "red"), None: ("unknown", "yellow")}[check.met]
+    hint = f"; {check.hint}" if check.hint else ""
+    return Text.assemble("budget ", (verdict, style), f": {check.name} {value}, limit {check.limit:g}{hint}")
+
+
+def _columns(report: Report) -> list[str]:
+    latency = next((r.latency_ms for r in report.stages if r.latency_ms), None)
+    where = f" ({latency.threads} thread{'s' * (latency.threads != 1)}, batch {latency.batch})" if latency else ""
+    return ["stage", "params", "MACs", "size", report.score.name, f"p50 ms{where}", "size /", "latency /", "drop"]
+
+
+def _row(record: StageRecord, reference: StageRecord) -> list[str]:
+    p50 = record.latency_ms.p50 if record.latency_ms else None
+    before = record.latency_ms.reference_p50 if record.latency_ms else None
+    is_reference = record is reference
+    return [
+        f"{record.name}{' (cached)' if record.cached else ''}",
+        count(record.params),
+        count(record.macs),
+        megabytes(record.size_bytes),
+        with_error(record.score, record.score_stderr),
+        "-" if p50 is None else f"{p50:.3g}",
+        "" if is_reference else times(reference.size_bytes, record.size_bytes),
+        "" if is_reference else times(before, p50),
+        "" if is_reference else with_error(record.score_drop, record.score_drop_stderr, sign="+"),
+    ]
+
+
+def with_error(value: float | None, stderr: float | None, sign: str = "") -> str:
+    """``0.9350 ± 0.0025``; a dash where there is nothing."""
+    if value is None:
+        return "-"
+    return f"{value:{sign}.4f}" + (f" ± {stderr:.4f}" if stderr is not None else "")
+
+
+def _notes(report: Report) -> list[str]:
+    notes = list(report.notes)
+    for record in report.stages:
+        notes += [f"{record.name}: {note}" for note in record.notes]
+        if record.latency_ms and record.latency_ms.reason:
+            notes.append(f"{record.name}: {record.latency_ms.reason}")
+    return notes

@@ -1,0 +1,1 @@
+"""``compress measure``: the numbers of one file."""

@@ -1,0 +1,33 @@
+"""``compress run``: the whole pipeline."""
+
+from typing import Any
+
+import click
+
+from compressor.cli.options import JOB_OPTIONS, JobOptions, add_options
+from compressor.errors import ExitCode
+
+
+@click.command()
+@click.argument("model")
+@add_options(JOB_OPTIONS)
+@click.option("--json", "as_json", is_flag=True, help="Print report.json and nothing else.")
+@click.pass_obj
+def run(command: str, as_json: bool, **typed: Any) -> int:
+    """Distil, prune, quantize and export MODEL for a profile's target, measuring every stage.
+
+    MODEL is a checkpoint (compress example, compress train, compressor.save_checkpoint), or a bare
+    state_dict with --factory. Ends with 6 if everything ran but the budget was missed.
+    """
+    from compressor import pipeline
+    from compressor.cli.console import print_json, print_report
+    from compressor.cli.progress import progress_display
+
+    job = JobOptions(**typed).job(command)
+    with progress_display() as progress:
+        report = pipeline.run(job, progress)
+    if as_json:
+        print_json(report.model_dump(mode="json"))
+    else:
+        print_report(report, str(job.out))
+    return ExitCode.BUDGET_MISSED if report.status == "budget_missed" else ExitCode.DONE

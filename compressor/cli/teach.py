@@ -1,0 +1,100 @@
+"""Training a network to be the teacher, with the same loop that the stages use."""
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+
+from compressor.context import Progress, RunContext
+from compressor.data import Data
+from compressor.distill import labels_only
+from compressor.errors import MissingError
+from compressor.loading import save_checkpoint
+from compressor.models import InputSpec, TorchModel
+from compressor.target import Budget, Target
+from compressor.tasks import Task
+from compressor.training import TrainSettings, evaluate, fit
+
+
+def train_teacher(
+    model: TorchModel,
+    data: Data,
+    task: Task,
+    settings: TrainSettings,
+    path: Path,
+    *,
+    seed: int,
+    device: str,
+    display: Callable[[Progress], None],
+) -> str:
+    """Train a network on labels and write its checkpoint.
+
+    The training's state lies beside the checkpoint until it is finished, so that an interrupted one
+    goes on.
+
+    Args:
+        model: The network, with a factory; trained in place.
+        data: What to train on; its spec is written into the checkpoint.
+        task: What to minimise and how to score.
+        settings: How long and how.
+        path: The checkpoint to write.
+        seed: Seeds data order and augmentation.
+        device: ``"auto"`` or a torch device.
+        display: Shows progress.
+
+    Returns:
+        One line for the user: where, and how good on the test split.
+    """
+    assert model.info.factory is not None
+    workdir = path.with_suffix(".training")
+    ctx = RunContext(
+        task=task,
+        data=data,
+        target=Target(runtime="onnxruntime"),
+        budget=Budget(),
+        reference=model,
+        teachers=(),
+        student=None,
+        device=torch_device(device),
+        workdir=workdir,
+        seed=seed,
+        progress=display,
+    )
+    task.check(model.module, data)
+    fit(model.module, ctx, settings, labels_only(ctx))
+    score = evaluate(model.module, ctx, "test")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    save_checkpoint(
+        model.module.cpu(),
+        path,
+        factory=model.info.factory,
+        task=task.name,
+        data=data.source,
+        data_args=model.info.data_args,
+        example_inputs=task.example_inputs(data),
+        inputs=model.info.inputs or input_spec(data, task),
+        classes=data.classes,
+    )
+    shutil.rmtree(workdir, ignore_errors=True)
+    return f"{path}: {task.score_name} {score.value:.4f} ± {score.stderr:.4f} on the test split of {data.source}"
+
+
+def input_spec(data: Data, task: Task) -> InputSpec:
+    """What a network trained on this data expects of one sample."""
+    sample = task.example_inputs(data, 1)[0]
+    mean, std = (data.normalise.mean, data.normalise.std) if data.normalise else ((), ())
+    return InputSpec(shape=tuple(sample.shape[1:]), mean=mean, std=std)
+
+
+def torch_device(name: str) -> str:
+    """The torch device of a ``--device``.
+
+    Raises:
+        MissingError: It isn't on this machine.
+    """
+    if name == "auto":
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    if name.startswith("cuda") and not torch.cuda.is_available():
+        raise MissingError(f"--device {name}: no CUDA device here", "--device cpu")
+    return name

@@ -1,0 +1,83 @@
+"""``compress train``: a teacher of one's own."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from compressor.cli.options import MODEL_OPTIONS, ModelOptions, add_options
+from compressor.errors import InputError, ProfileError
+
+if TYPE_CHECKING:
+    from compressor.models import TorchModel
+    from compressor.training import TrainSettings
+
+
+@click.command()
+@click.argument("model")
+@add_options(MODEL_OPTIONS)
+@click.option("--out", required=True, metavar="DIR|FILE.pt", help="Where the checkpoint goes: DIR/model.pt, or FILE.")
+@click.option("--set", "overrides", multiple=True, metavar="K=V", help="A training setting: train.epochs=20.")
+def train(out: str, overrides: tuple[str, ...], **typed: Any) -> None:
+    """Train or fine-tune MODEL on labels, so that it can teach, and write a checkpoint.
+
+    MODEL is a checkpoint to go on from, or a factory such as torchvision:resnet18 with --factory-arg.
+    """
+    from compressor.cli.options import check_writable
+    from compressor.cli.progress import progress_display
+
+    options = ModelOptions(**typed)
+    path = Path(out) if out.endswith(".pt") else Path(out) / "model.pt"
+    settings = train_settings(overrides)
+    check_writable(path.parent)
+
+    from compressor.cli.teach import train_teacher
+    from compressor.tasks import make_task
+
+    model = _network(options)
+    data = options.load_data(model)
+    task = make_task(options.task or model.info.task)
+    with progress_display() as display:
+        line = train_teacher(
+            model, data, task, settings, path, seed=options.seed, device=options.device, display=display
+        )
+    click.echo(f"{line}\nnext: compress run --profile mobile-cpu {path}")
+
+
+def train_settings(overrides: tuple[str, ...]) -> TrainSettings:
+    """The training settings with ``train.epochs=20`` and the like on top; every fault at once.
+
+    Raises:
+        ProfileError: Listing every fault.
+    """
+    from pydantic import ValidationError
+
+    from compressor.assignments import parse_assignments
+    from compressor.faults import sentences
+    from compressor.training import TrainSettings
+
+    values = parse_assignments(overrides, "--set")
+    try:
+        return TrainSettings.model_validate({key.removeprefix("train."): value for key, value in values.items()})
+    except ValidationError as error:
+        listed = "".join(f"\n  - {fault}" for fault in sentences(error, TrainSettings, "--set train"))
+        raise ProfileError(f"the training settings have faults:{listed}", "--set train.epochs=20") from None
+
+
+def _network(options: ModelOptions) -> TorchModel:
+    import torch
+
+    from compressor.assignments import parse_assignments
+    from compressor.factories import build, parse_factory
+    from compressor.models import ModelInfo, TorchModel
+
+    if Path(options.model).exists() or ":" not in options.model:
+        loaded = options.load_model()
+        if not isinstance(loaded, TorchModel) or loaded.info.factory is None:
+            raise InputError(f"{options.model} can't be trained and written again without its factory", "--factory")
+        return loaded
+    torch.manual_seed(options.seed)
+    factory = parse_factory(options.model, parse_assignments(options.factory_args, "--factory-arg"))
+    return TorchModel(build(factory), ModelInfo(factory=factory))

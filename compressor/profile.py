@@ -1,0 +1,253 @@
+"""A profile: facts about a target and choices for the stages, read from TOML with every fault at once."""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from pydantic import BaseModel, ValidationError
+
+from compressor import faults, registry
+from compressor.assignments import parse_assignment
+from compressor.errors import InputError, ProfileError, did_you_mean
+from compressor.target import Budget, Target
+
+if TYPE_CHECKING:
+    from compressor.stage import Stage
+
+T = TypeVar("T", bound=BaseModel)
+TOP_LEVEL = ("extends", "summary", "target", "budget", "stage")
+
+
+@dataclass(frozen=True)
+class Profile:
+    """What to build for: the target, what it may cost, and the stages that get there.
+
+    Args:
+        name: The file's stem.
+        summary: One line.
+        target: The device and its runtime.
+        budget: Limits of the last artifact.
+        stages: In order, at least one.
+        extends: The profile it was merged over; empty for none.
+        overrides: What was set on top of the file, as typed.
+    """
+
+    name: str
+    summary: str
+    target: Target
+    budget: Budget
+    stages: tuple[Stage, ...]
+    extends: str = ""
+    overrides: tuple[str, ...] = field(default=())
+
+    def as_dict(self) -> dict[str, Any]:
+        """The whole profile with every default filled in, as JSON values."""
+        return {
+            "name": self.name,
+            "summary": self.summary,
+            "extends": self.extends,
+            "overrides": list(self.overrides),
+            "target": self.target.model_dump(mode="json"),
+            "budget": self.budget.model_dump(mode="json", exclude_none=True),
+            "stages": [{"kind": stage.kind, **stage.model_dump(mode="json")} for stage in self.stages],
+        }
+
+
+def shipped_folder() -> Path:
+    """Where the shipped profiles lie: inside the package once installed, beside it in a checkout."""
+    package = Path(__file__).parent
+    inside = package / "profiles"
+    return inside if inside.is_dir() else package.parent / "profiles"
+
+
+def shipped_names() -> list[str]:
+    """The names of the shipped profiles."""
+    return sorted(path.stem for path in shipped_folder().glob("*.toml"))
+
+
+def profile_path(name_or_path: str) -> Path:
+    """The file of a profile: a shipped name, or a path to a TOML file.
+
+    Raises:
+        ProfileError: There is neither.
+    """
+    shipped = shipped_folder() / f"{name_or_path}.toml"
+    if name_or_path in shipped_names():
+        return shipped
+    path = Path(name_or_path)
+    if path.is_file():
+        return path
+    names = shipped_names()
+    raise ProfileError(
+        f"no profile '{name_or_path}': neither a shipped one ({', '.join(names)}) nor a file"
+        f"{did_you_mean(name_or_path, names)}",
+        "compress profiles list",
+    )
+
+
+def load_profile(name_or_path: str, overrides: Sequence[str] = ()) -> Profile:
+    """Read a profile.
+
+    ``extends`` merges it over one other profile: ``[target]`` and ``[budget]`` key by key, ``[[stage]]``
+    as a whole. Overrides come last: ``prune.ratio=0.5``, ``distill.train.epochs=3``, ``budget.size_mb=2``,
+    ``target.threads=2``; of a kind that occurs twice, ``prune#2.ratio=0.5`` is the second. Where a stage
+    takes one of several settings (its ``one_of``), overriding one drops the others.
+
+    Args:
+        name_or_path: A shipped profile's name, or a path.
+        overrides: ``TABLE.KEY=VALUE`` each.
+
+    Raises:
+        ProfileError: Listing every fault.
+    """
+    path = profile_path(name_or_path)
+    found: list[str] = []
+    raw, extends = _merged(path, found)
+    classes = [_stage_class(index, table, found) for index, table in enumerate(raw["stage"], start=1)]
+    for override in overrides:
+        _override(raw, classes, override, found)
+    target = _validated(Target, raw["target"], "[target]", found)
+    budget = _validated(Budget, raw["budget"], "[budget]", found)
+    stages = []
+    for index, (table, stage) in enumerate(zip(raw["stage"], classes, strict=True), start=1):
+        if stage is not None:
+            settings = {key: value for key, value in table.items() if key != "kind"}
+            stages.append(_validated(stage, settings, f"stage {index} ({table['kind']})", found))
+    if not raw["stage"]:
+        found.append("no [[stage]]: a profile needs at least one")
+    if found:
+        listed = "".join(f"\n  - {fault}" for fault in found)
+        count = "1 fault" if len(found) == 1 else f"{len(found)} faults"
+        raise ProfileError(f"profile '{name_or_path}' has {count}:{listed}", f"compress profiles check {name_or_path}")
+    assert target is not None and budget is not None
+    complete = tuple(stage for stage in stages if stage is not None)
+    return Profile(path.stem, str(raw["summary"]), target, budget, complete, extends, tuple(overrides))
+
+
+def chain_faults(profile: Profile) -> list[str]:
+    """Where the stages' forms don't fit, one sentence each; a run starts from a torch module."""
+    from compressor.models import FORM_NAMES, TorchModel
+
+    found = []
+    form: type = TorchModel
+    giver = "the model"
+    for index, stage in enumerate(profile.stages, start=1):
+        if form not in stage.accepts:
+            found.append(
+                f"stage {index} ({stage.kind}) takes a {stage.accepted_names()}, but {giver} gives a {FORM_NAMES[form]}"
+            )
+        form, giver = stage.produces, f"stage {index} ({stage.kind})"
+    return found
+
+
+def _merged(path: Path, found: list[str]) -> tuple[dict[str, Any], str]:
+    raw = _read(path, found)
+    parent: dict[str, Any] = {}
+    extends = raw.get("extends", "")
+    if extends:
+        parent_path = _parent_path(str(extends), path)
+        parent = _read(parent_path, found)
+        if parent.get("extends"):
+            found.append(
+                f"extends: '{extends}' itself extends '{parent['extends']}'; only one level is followed, "
+                f"extend '{parent['extends']}' or copy it"
+            )
+    return {
+        "summary": raw.get("summary", parent.get("summary", "")),
+        "target": {**parent.get("target", {}), **raw.get("target", {})},
+        "budget": {**parent.get("budget", {}), **raw.get("budget", {})},
+        "stage": [dict(table) for table in raw.get("stage", parent.get("stage", []))],
+    }, str(extends)
+
+
+def _parent_path(extends: str, child: Path) -> Path:
+    beside = child.parent / extends
+    return beside if beside.is_file() else profile_path(extends)
+
+
+def _read(path: Path, found: list[str]) -> dict[str, Any]:
+    try:
+        raw = tomllib.loads(path.read_text(encoding="utf-8"))
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ProfileError(f"profile '{path}' is not TOML: {error}", "compress profiles show mobile-cpu") from None
+    for key in [key for key in raw if key not in TOP_LEVEL]:
+        found.append(f"no key '{key}' at the top level{did_you_mean(key, TOP_LEVEL)}")
+        del raw[key]
+    for key, kind in {"target": dict, "budget": dict, "stage": list, "summary": str, "extends": str}.items():
+        if key in raw and not isinstance(raw[key], kind):
+            wanted = {dict: f"a table [{key}]", list: "tables [[stage]]", str: "a string"}[kind]
+            found.append(f"{key}: got {raw[key]!r}, wanted {wanted}")
+            del raw[key]
+    return raw
+
+
+def _stage_class(index: int, table: Mapping[str, Any], found: list[str]) -> type[Stage] | None:
+    kind = table.get("kind")
+    if not isinstance(kind, str):
+        found.append(f"stage {index}: no kind; wanted one of {', '.join(registry.kinds())}")
+        return None
+    try:
+        return registry.stage_class(kind)
+    except ProfileError as error:
+        found.append(f"stage {index}: {error.message}")
+        return None
+
+
+def _validated(settings: type[T], table: Any, where: str, found: list[str]) -> T | None:
+    try:
+        return settings.model_validate(table)
+    except ValidationError as error:
+        found.extend(faults.sentences(error, settings, where))
+        return None
+
+
+def _override(
+    raw: dict[str, Any], classes: Sequence[type[Stage] | None], override: str, found: list[str]
+) -> None:
+    try:
+        key, value = parse_assignment(override, "--set")
+    except InputError as error:
+        found.append(error.message)
+        return
+    head, _, rest = key.partition(".")
+    tables = ["target", "budget", *_stage_labels(raw["stage"])]
+    if not rest:
+        found.append(f"--set {override}: wanted TABLE.KEY=VALUE, with a table of: {', '.join(tables)}")
+    elif head in ("target", "budget"):
+        raw[head] = {**raw[head], rest: value}
+    elif head in tables:
+        place = tables.index(head) - 2
+        _assign(raw["stage"][place], rest.split("."), value, classes[place])
+    elif any(table.startswith(f"{head}#") for table in tables):
+        several = [table for table in tables if table.startswith(f"{head}#")]
+        found.append(f"--set {override}: '{head}' occurs {len(several)} times; say {' or '.join(several)}")
+    else:
+        found.append(f"--set {override}: the profile has no '{head}'{did_you_mean(head, tables)}")
+
+
+def _stage_labels(tables: Iterable[Mapping[str, Any]]) -> list[str]:
+    """How overrides call each stage: its kind, numbered (``prune#2``) where a kind occurs twice."""
+    kinds = [str(table.get("kind")) for table in tables]
+    return [
+        kind if kinds.count(kind) == 1 else f"{kind}#{kinds[: place + 1].count(kind)}"
+        for place, kind in enumerate(kinds)
+    ]
+
+
+def _assign(table: dict[str, Any], path: Sequence[str], value: Any, settings: type[BaseModel] | None) -> None:
+    key, *rest = path
+    alternatives = getattr(settings, "one_of", ()) if settings is not None else ()
+    if key in alternatives:
+        for other in alternatives:
+            if other != key:
+                table.pop(other, None)
+    if not rest:
+        table[key] = value
+        return
+    inner = table.get(key)
+    table[key] = dict(inner) if isinstance(inner, dict) else {}
+    _assign(table[key], rest, value, faults.table_at(settings, [key]) if settings is not None else None)
