@@ -106,7 +106,7 @@ def load_profile(name_or_path: str, overrides: Sequence[str] = ()) -> Profile:
     """
     path = profile_path(name_or_path)
     found: list[str] = []
-    raw, extends = _merged(path, found)
+    raw, extends = merged_tables(path, found)
     classes = [_stage_class(index, table, found) for index, table in enumerate(raw["stage"], start=1)]
     for override in overrides:
         _override(raw, classes, override, found)
@@ -137,14 +137,21 @@ def chain_faults(profile: Profile) -> list[str]:
     giver = "the model"
     for index, stage in enumerate(profile.stages, start=1):
         if form not in stage.accepts:
-            found.append(
-                f"stage {index} ({stage.kind}) takes a {stage.accepted_names()}, but {giver} gives a {FORM_NAMES[form]}"
-            )
+            given = FORM_NAMES[form]
+            article = "an" if given[0] in "AEIOaeio" else "a"
+            wanted = stage.accepted_names()
+            found.append(f"stage {index} ({stage.kind}) takes a {wanted}, but {giver} gives {article} {given}")
         form, giver = stage.produces, f"stage {index} ({stage.kind})"
     return found
 
 
-def _merged(path: Path, found: list[str]) -> tuple[dict[str, Any], str]:
+def merged_tables(path: Path, found: list[str]) -> tuple[dict[str, Any], str]:
+    """The tables of a profile's file over those it extends, not yet validated, and what it extends.
+
+    Args:
+        path: The file.
+        found: Faults are added to it.
+    """
     raw = _read(path, found)
     parent: dict[str, Any] = {}
     extends = raw.get("extends", "")

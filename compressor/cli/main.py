@@ -30,7 +30,7 @@ class Root(LazyGroup):
     def main(self, args: Sequence[str] | None = None, *rest: Any, **settings: Any) -> NoReturn:
         """Run a command line and exit with its code."""
         typed = list(sys.argv[1:] if args is None else args)
-        settings |= {"standalone_mode": False, "obj": shlex.join(["compress", *typed])}
+        settings |= {"standalone_mode": False, "prog_name": "compress", "obj": shlex.join(["compress", *typed])}
         try:
             code = super().main(typed, *rest, **settings)
         except CompressError as error:
@@ -67,12 +67,23 @@ def _tell_os(error: OSError) -> ExitCode:
     return ExitCode.BUG
 
 
+def _show_version(ctx: click.Context, option: click.Parameter, asked: bool) -> None:
+    if asked and not ctx.resilient_parsing:
+        from importlib.metadata import PackageNotFoundError, version
+
+        try:
+            click.echo(f"compress {version('compressor')}")
+        except PackageNotFoundError:
+            click.echo("compress, from a checkout that is not installed")
+        ctx.exit()
+
+
 @click.group(
     cls=Root,
     commands_at=COMMANDS,
-    epilog="Start with: compress example digits.pt, then: compress run --profile mobile-cpu digits.pt",
+    epilog="Start with: compress example digits.pt",
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
 )
-@click.version_option(package_name="compressor", prog_name="compress")
+@click.option("--version", is_flag=True, is_eager=True, expose_value=False, callback=_show_version, help="Show the version.")
 def main() -> None:
     """Make trained networks small and fast: distil, prune, quantize, export, measured at every stage."""

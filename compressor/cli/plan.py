@@ -33,7 +33,7 @@ def plan(command: str, as_json: bool, **typed: Any) -> None:
     for note in planned.notes:
         out.print(f"note: {note}", markup=False)
     if planned.seconds is not None:
-        out.print(f"time: about {duration(planned.seconds)} h:mm:ss" if planned.seconds >= 3600
-                  else f"time: about {duration(planned.seconds)} min")
+        unit = "h:mm:ss" if planned.seconds >= 3600 else "m:ss"
+        out.print(f"time: about {duration(planned.seconds)} ({unit})")
     if planned.memory_bytes is not None:
         out.print(f"memory: about {planned.memory_bytes / 1e9:.1f} GB")

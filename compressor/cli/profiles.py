@@ -16,14 +16,12 @@ def profiles() -> None:
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 def list_profiles(as_json: bool) -> None:
     """The shipped profiles."""
-    import tomllib
-
     from compressor.cli.console import print_json, print_table
-    from compressor.profile import profile_path, shipped_names
+    from compressor.profile import merged_tables, profile_path, shipped_names
 
     rows = {}
     for name in shipped_names():
-        raw = tomllib.loads(profile_path(name).read_text())
+        raw, _ = merged_tables(profile_path(name), [])
         rows[name] = {"summary": raw["summary"], "runtime": raw["target"]["runtime"]}
     if as_json:
         print_json({"profiles": [{"name": name, **row} for name, row in rows.items()]})

@@ -1,0 +1,147 @@
+"""The report as one self-contained page: no links, no scripts, light and dark."""
+
+import os
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+
+from compressor.report import BudgetCheck, Report, StageRecord
+from compressor.report_html.plot import Point, scatter
+
+__all__ = ["write_html"]
+
+
+def write_html(report: Report, path: Path) -> None:
+    """Write the report as a page that needs nothing beside it.
+
+    Args:
+        report: What a run measured.
+        path: The file; replaced in one step.
+    """
+    pages = Environment(
+        loader=PackageLoader("compressor.report_html", "."),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    page = pages.get_template("page.html.j2").render(
+        report=report,
+        title=f"{report.profile.get('name', 'run')} on {report.data.get('source', 'data')}",
+        waterfall=[_row(record, report.stages[0]) for record in report.stages],
+        plots=_plots(report),
+        headline=_headline(report),
+        budget=[_budget(check) for check in report.budget],
+        recall=_recall(report),
+        environment=_flat(report.environment),
+        notes=[*report.notes, *(f"{r.name}: {note}" for r in report.stages for note in r.notes)],
+    )
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_suffix(".tmp")
+    partial.write_text(page, encoding="utf-8")
+    os.replace(partial, path)
+
+
+def _headline(report: Report) -> list[tuple[str, str]]:
+    ratios = report.ratios
+    figures = [("smaller", ratios.size), ("faster", ratios.latency), ("fewer MACs", ratios.macs)]
+    shown = [(f"{value:.3g}x", what) for what, value in figures if value is not None]
+    if ratios.score_drop is not None:
+        shown.append((f"{ratios.score_drop:+.4f}", f"drop in {report.score.name}"))
+    return shown
+
+
+def _row(record: StageRecord, reference: StageRecord) -> dict[str, str]:
+    latency = record.latency_ms
+    p50 = latency.p50 if latency else None
+    return {
+        "name": record.name + (" (cached)" if record.cached else ""),
+        "params": _count(record.params),
+        "macs": _count(record.macs),
+        "size": _number(None if record.size_bytes is None else record.size_bytes / 1000),
+        "score": _with_error(record.score, record.score_stderr),
+        "drop": "" if record is reference else _with_error(record.score_drop, record.score_drop_stderr),
+        "p50": _number(p50),
+        "p90": _number(latency.p90 if latency else None),
+        "p99": _number(latency.p99 if latency else None),
+        "smaller": "" if record is reference else _times(reference.size_bytes, record.size_bytes),
+        "faster": "" if record is reference else _times(latency.reference_p50 if latency else None, p50),
+        "runtime": latency.runtime if latency else record.score_runtime,
+        "reason": latency.reason if latency else "",
+    }
+
+
+def _plots(report: Report) -> list[str]:
+    sizes = [_point(r, None if r.size_bytes is None else r.size_bytes / 1e6) for r in report.stages]
+    latencies = [_point(r, r.latency_ms.p50 if r.latency_ms else None) for r in report.stages]
+    drawn = []
+    for x_name, points in (("size, MB", sizes), ("latency p50, ms", latencies)):
+        present = [point for point in points if point is not None]
+        if present:
+            drawn.append(scatter(present, x_name, report.score.name))
+    return drawn
+
+
+def _point(record: StageRecord, x: float | None) -> Point | None:
+    if x is None or x <= 0 or record.score is None:
+        return None
+    return Point(record.name, x, record.score, record.score_stderr or 0.0)
+
+
+def _budget(check: BudgetCheck) -> dict[str, str]:
+    return {
+        "name": check.name,
+        "limit": f"{check.limit:g}",
+        "value": "not measured here" if check.value is None else f"{check.value:.4g}",
+        "verdict": {True: "met", False: "missed", None: "unknown"}[check.met],
+        "hint": check.hint,
+    }
+
+
+def _recall(report: Report) -> list[dict[str, Any]]:
+    """Per class: recall before and after, the classes that lost most first."""
+    before, after = report.stages[0].per_class, report.stages[-1].per_class
+    rows = [
+        {"name": name, "before": before[name], "after": after[name], "change": after[name] - before[name]}
+        for name in before
+        if name in after
+    ]
+    return sorted(rows, key=lambda row: row["change"])
+
+
+def _flat(table: dict[str, Any], prefix: str = "") -> list[tuple[str, str]]:
+    rows: list[tuple[str, str]] = []
+    for key, value in table.items():
+        if isinstance(value, dict):
+            rows += _flat(value, f"{prefix}{key}.")
+        else:
+            shown = ", ".join(map(str, value)) if isinstance(value, (list, tuple)) else str(value)
+            rows.append((f"{prefix}{key}", shown))
+    return rows
+
+
+def _number(value: float | None) -> str:
+    if value is None:
+        return "–"
+    return f"{value:,.0f}" if value >= 1000 else f"{value:.3g}"
+
+
+def _count(value: int | None) -> str:
+    """``11.2 M``: three digits are enough to compare by."""
+    if value is None:
+        return "–"
+    for limit, unit in ((1e9, "G"), (1e6, "M"), (1e3, "k")):
+        if value >= limit:
+            return f"{value / limit:.3g} {unit}"
+    return str(value)
+
+
+def _times(reference: float | None, value: float | None) -> str:
+    return f"{reference / value:.3g}x" if reference and value else "–"
+
+
+def _with_error(value: float | None, stderr: float | None) -> str:
+    if value is None:
+        return "–"
+    return f"{value:.4f}" + (f" ± {stderr:.4f}" if stderr is not None else "")

@@ -1,0 +1,95 @@
+"""A scatter plot as inline SVG: score against what it costs, on a logarithmic axis."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from html import escape
+
+WIDTH, HEIGHT = 460, 300
+LEFT, RIGHT, TOP, BOTTOM = 62, 24, 20, 44
+TICK_STEPS = (1, 2, 5)
+
+
+@dataclass(frozen=True, slots=True)
+class Point:
+    """One stage: what it costs (above 0), its score and the score's standard error."""
+
+    name: str
+    x: float
+    y: float
+    error: float = 0.0
+
+
+def scatter(points: Sequence[Point], x_name: str, y_name: str) -> str:
+    """The points in the order of the stages, joined by a line, each with its name and error bar.
+
+    Args:
+        points: At least one.
+        x_name: With its unit.
+        y_name: The score's name.
+    """
+    low, high = _padded([math.log10(point.x) for point in points], least=0.3)
+    bottom, top = _padded([p.y + s * p.error for p in points for s in (-1, 1)], least=0.01)
+
+    def across(x: float) -> float:
+        return LEFT + (math.log10(x) - low) / (high - low) * (WIDTH - LEFT - RIGHT)
+
+    def down(y: float) -> float:
+        return HEIGHT - BOTTOM - (y - bottom) / (top - bottom) * (HEIGHT - TOP - BOTTOM)
+
+    parts = [
+        f'<svg viewBox="0 0 {WIDTH} {HEIGHT}" role="img" '
+        f'aria-label="{escape(y_name)} against {escape(x_name)}" xmlns="http://www.w3.org/2000/svg">'
+    ]
+    for tick in log_ticks(10**low, 10**high):
+        x = across(tick)
+        parts.append(f'<line class="grid" x1="{x:.1f}" y1="{TOP}" x2="{x:.1f}" y2="{HEIGHT - BOTTOM}"/>')
+        parts.append(f'<text class="tick" x="{x:.1f}" y="{HEIGHT - BOTTOM + 16}" text-anchor="middle">{tick:g}</text>')
+    for tick in linear_ticks(bottom, top):
+        y = down(tick)
+        parts.append(f'<line class="grid" x1="{LEFT}" y1="{y:.1f}" x2="{WIDTH - RIGHT}" y2="{y:.1f}"/>')
+        parts.append(f'<text class="tick" x="{LEFT - 8}" y="{y + 4:.1f}" text-anchor="end">{tick:.4g}</text>')
+    middle = (LEFT + WIDTH - RIGHT) / 2
+    parts.append(f'<text class="axis" x="{middle}" y="{HEIGHT - 8}" text-anchor="middle">{escape(x_name)}</text>')
+    parts.append(
+        f'<text class="axis" transform="translate(14 {(TOP + HEIGHT - BOTTOM) / 2}) rotate(-90)" '
+        f'text-anchor="middle">{escape(y_name)}</text>'
+    )
+    path = " ".join(f"{across(point.x):.1f},{down(point.y):.1f}" for point in points)
+    parts.append(f'<polyline class="path" points="{path}"/>')
+    for index, point in enumerate(points):
+        parts += _marker(point, across(point.x), down(point.y - point.error), down(point.y + point.error), index)
+    return "".join([*parts, "</svg>"])
+
+
+def log_ticks(low: float, high: float) -> list[float]:
+    """1, 2 and 5 times powers of ten between two positive numbers."""
+    exponents = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
+    ticks = [float(f"{step}e{exponent}") for exponent in exponents for step in TICK_STEPS]
+    return [tick for tick in ticks if low <= tick <= high]
+
+
+def linear_ticks(low: float, high: float, most: int = 6) -> list[float]:
+    """Round numbers between two numbers, at most ``most`` of them."""
+    exponent = math.floor(math.log10((high - low) / most))
+    steps = [step * 10.0 ** (exponent + extra) for extra in (0, 1) for step in TICK_STEPS]
+    step = next(s for s in steps if math.floor(high / s) - math.ceil(low / s) < most)
+    return [round(place * step, 10) for place in range(math.ceil(low / step), math.floor(high / step) + 1)]
+
+
+def _padded(values: Sequence[float], least: float) -> tuple[float, float]:
+    low, high = min(values), max(values)
+    pad = max(0.08 * (high - low), (least - (high - low)) / 2, 1e-9)
+    return low - pad, high + pad
+
+
+def _marker(point: Point, x: float, lower: float, upper: float, index: int) -> list[str]:
+    y = (lower + upper) / 2
+    # The path runs down to the left, so the free corners are below to the right and above to the left.
+    anchor, shift, rise = ("end", -8, -8) if x > WIDTH * 0.75 else ("start", 8, 16)
+    return [
+        f'<line class="error" x1="{x:.1f}" y1="{lower:.1f}" x2="{x:.1f}" y2="{upper:.1f}"/>',
+        f'<circle class="{"reference" if index == 0 else "stage"}" cx="{x:.1f}" cy="{y:.1f}" r="4.5">'
+        f"<title>{escape(point.name)}: {point.x:.4g}, {point.y:.4f}</title></circle>",
+        f'<text class="label" x="{x + shift:.1f}" y="{y + rise:.1f}" text-anchor="{anchor}">{escape(point.name)}</text>',
+    ]

@@ -1,0 +1,199 @@
+"""Contract tests for authors of stages, tasks and losses: subclass one, give it your object, run pytest.
+
+    class TestFold(StageContract):
+        stage = Fold()
+
+        def model(self):
+            return my_small_model()
+
+        def context(self, workdir):
+            return my_context(workdir)
+"""
+
+import copy
+import hashlib
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, get_args, get_type_hints
+
+import numpy as np
+import torch
+from pydantic import ValidationError
+from torch import Tensor, nn
+
+from compressor.context import RunContext
+from compressor.data import Data
+from compressor.models import Form, QuantizedModel, TorchModel
+from compressor.stage import Stage, StageResult
+from compressor.tasks import Task
+
+__all__ = ["LossContract", "StageContract", "TaskContract"]
+
+
+def content_of(form: Form) -> str:
+    """A hash over everything a form holds: its tensors, or its file."""
+    digest = hashlib.sha256()
+    if isinstance(form, (TorchModel, QuantizedModel)):
+        for name, tensor in form.module.state_dict().items():
+            digest.update(f"{name} {tuple(tensor.shape)} {tensor.dtype}".encode())
+            digest.update(tensor.detach().cpu().contiguous().numpy().tobytes())
+    else:
+        digest.update(form.path.read_bytes())
+    return digest.hexdigest()
+
+
+class StageContract:
+    """What every stage keeps. ``stage`` has the settings that make it quickest."""
+
+    stage: Stage
+
+    def model(self) -> Form:
+        """A small model in a form that the stage accepts, equal at every call."""
+        raise NotImplementedError
+
+    def context(self, workdir: Path) -> RunContext:
+        """A context with little data, equal at every call but for ``workdir``."""
+        raise NotImplementedError
+
+    def test_settings_are_frozen_and_survive_json(self) -> None:
+        """Settings can't be changed, come back from JSON equal, and unknown ones are refused."""
+        kind = type(self.stage)
+        assert kind.model_validate_json(self.stage.model_dump_json()) == self.stage
+        try:
+            kind.model_validate({**self.stage.model_dump(), "no_such_setting": 1})
+        except ValidationError:
+            pass
+        else:
+            raise AssertionError(f"{kind.__name__} takes a setting that it doesn't have")
+        for name in kind.model_fields:
+            try:
+                setattr(self.stage, name, None)
+            except ValidationError:
+                continue
+            raise AssertionError(f"{kind.__name__}.{name} can be changed")
+
+    def test_every_setting_says_what_it_is(self) -> None:
+        """Each field has a description: help, schema and docs print it."""
+        silent = [name for name, setting in type(self.stage).model_fields.items() if not setting.description]
+        assert not silent, f"no Field(description=...) for {silent}"
+
+    def test_forms_agree_with_annotations(self) -> None:
+        """``accepts`` is what ``run`` says it takes."""
+        annotation = get_type_hints(type(self.stage).run)["model"]
+        assert set(self.stage.accepts) == set(get_args(annotation) or (annotation,))
+
+    def test_run_keeps_the_contract(self, tmp_path: Path) -> None:
+        """The form is as declared, the reference untouched, files only in its folder, equal seeds equal results."""
+        elsewhere = tmp_path / "elsewhere"
+        elsewhere.mkdir()
+        first = self._run(tmp_path / "first", elsewhere)
+        second = self._run(tmp_path / "second", elsewhere)
+        assert type(first.model) is self.stage.produces
+        assert content_of(first.model) == content_of(second.model), "the same seed gave another result"
+        assert all(isinstance(note, str) and note for note in first.notes)
+        assert {path.name for path in tmp_path.iterdir()} == {"elsewhere", "first", "second"}
+        assert not any(elsewhere.iterdir()), "wrote outside ctx.workdir"
+
+    def _run(self, workdir: Path, current: Path) -> StageResult:
+        workdir.mkdir()
+        ctx = self.context(workdir)
+        before = content_of(ctx.reference)
+        model = self.model()
+        assert type(model) in self.stage.accepts
+        here = Path.cwd()
+        os.chdir(current)
+        try:
+            result = self.stage.run(model, ctx)
+        finally:
+            os.chdir(here)
+        assert content_of(ctx.reference) == before, "the reference was changed"
+        return result
+
+
+class TaskContract:
+    """What every task keeps."""
+
+    task: Task
+
+    def module(self) -> nn.Module:
+        """A small network for the task."""
+        raise NotImplementedError
+
+    def data(self) -> Data:
+        """Little data that fits the network."""
+        raise NotImplementedError
+
+    def test_check_takes_what_fits(self) -> None:
+        """``check`` is silent on a network and data that fit, and leaves the network's mode alone."""
+        module = self.module().train()
+        self.task.check(module, self.data())
+        assert module.training
+
+    def test_loss_trains(self) -> None:
+        """The loss is a finite scalar, and every trained weight gets a gradient."""
+        module = self.module().train()
+        batch = self.data().batch("train", torch.arange(4))
+        loss = self.task.loss(self.task.forward(module, batch), batch)
+        assert loss.dim() == 0 and torch.isfinite(loss)
+        loss.backward()  # type: ignore[no-untyped-call]
+        assert all(p.grad is not None for p in module.parameters() if p.requires_grad)
+
+    def test_logits_are_a_row_per_sample(self) -> None:
+        """Response-based distillation gets (N, classes)."""
+        module = self.module().eval()
+        batch = self.data().batch("train", torch.arange(4))
+        logits = self.task.logits(self.task.forward(module, batch))
+        assert logits.dim() == 2 and len(logits) == 4
+
+    def test_score_has_its_error(self) -> None:
+        """A score has a standard error, and is the mean of its samples where it has any."""
+        data = self.data()
+        batch = data.batch("test", torch.arange(len(data.test)))
+        with torch.no_grad():
+            outputs = self.task.forward(self.module().eval(), batch).numpy()
+        score = self.task.score(outputs, data.test.labels.numpy(), data)
+        assert score.stderr >= 0
+        if score.per_sample is not None:
+            assert len(score.per_sample) == len(data.test)
+            assert np.isclose(score.per_sample.mean(), score.value)
+
+
+class LossContract:
+    """What every distillation loss on logits keeps; ``loss(student, teacher)``."""
+
+    loss: Callable[..., Any]
+
+    def _value(self, student: Tensor, teacher: Tensor) -> Tensor:
+        value: Tensor = type(self).loss(student, teacher)
+        return value
+
+    def _logits(self) -> tuple[Tensor, Tensor]:
+        generator = torch.Generator().manual_seed(0)
+        return torch.randn(6, 5, generator=generator), torch.randn(6, 5, generator=generator)
+
+    def test_is_zero_where_both_agree_and_positive_elsewhere(self) -> None:
+        """A scalar, 0 on equal logits, above 0 on others."""
+        student, teacher = self._logits()
+        assert self._value(student, teacher).dim() == 0
+        assert abs(float(self._value(teacher, teacher))) < 1e-6
+        assert float(self._value(student, teacher)) > 0
+
+    def test_gradient_reaches_the_student_alone(self) -> None:
+        """The teacher is only looked at."""
+        student, teacher = (logits.requires_grad_() for logits in self._logits())
+        self._value(student, teacher).backward()  # type: ignore[no-untyped-call]
+        assert student.grad is not None and bool(student.grad.abs().sum() > 0)
+        assert teacher.grad is None
+
+    def test_is_a_mean_over_samples(self) -> None:
+        """A batch twice over has the same loss: the learning rate needn't follow the batch size."""
+        student, teacher = self._logits()
+        twice = self._value(student.repeat(2, 1), teacher.repeat(2, 1))
+        assert torch.isclose(twice, self._value(student, teacher))
+
+    def test_stays_finite(self) -> None:
+        """Large logits and half precision give no inf or nan."""
+        student, teacher = self._logits()
+        assert torch.isfinite(self._value(student * 1e4, teacher * 1e4))
+        assert torch.isfinite(self._value(student.bfloat16(), copy.copy(teacher).bfloat16()))

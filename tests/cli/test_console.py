@@ -1,0 +1,35 @@
+"""The waterfall in the terminal."""
+
+import importlib.util
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from compressor.cli.console import count, megabytes, print_report, times
+
+_path = Path(__file__).parents[1] / "report_html" / "reports.py"
+_spec = importlib.util.spec_from_file_location("reports", _path)
+assert _spec is not None and _spec.loader is not None
+reports: Any = importlib.util.module_from_spec(_spec)
+_spec.loader.exec_module(reports)
+
+
+def test_units() -> None:
+    assert [count(v) for v in (11_172_810, 999, 1_820_000_000, None)] == ["11.2 M", "999", "1.82 G", "-"]
+    assert [megabytes(v) for v in (44_800_000, 450_000, 2_345, None)] == ["44.8 MB", "0.45 MB", "2.35 kB", "-"]
+    assert times(44.8, 0.45) == "99.6x" and times(None, 1) == "-"
+
+
+def test_report_holds_rows_budget_notes_and_paths(capsys: pytest.CaptureFixture[str]) -> None:
+    print_report(reports.full_report(quick=True), "runs/x")
+    shown = capsys.readouterr().out
+    lines = shown.splitlines()
+    last = next(line for line in lines if line.startswith("03-quantize"))
+    for part in ("420 k", "16.8 M", "0.45 MB", "0.9305 ± 0.0025", "0.15", "99.6x", "18.7x", "+0.0045 ± 0.0011"):
+        assert part in last
+    assert "budget missed: size_mb 0.45, limit 0.4" in lines
+    assert "budget unknown: latency_ms not measured here, limit 8; run the kit on the device" in lines
+    assert "note: 02-prune: removed <b>85 %</b> of the channels" in lines
+    assert "onnx int8: runs/x/04-export/model.onnx" in lines
+    assert "--quick" in shown

@@ -1,0 +1,45 @@
+"""A report as a run writes it, with every part filled in."""
+
+from typing import Any
+
+from compressor.report import Artifact, BudgetCheck, Latency, Parity, Ratios, Report, ScoreInfo, StageRecord
+
+
+def record(name: str, params: int, size: int, score: float, p50: float | None, **more: Any) -> StageRecord:
+    latency = Latency(
+        p50=p50, p90=p50 and p50 * 1.1, p99=p50 and p50 * 1.5, runs=200, runtime="onnxruntime", reference_p50=2.8
+    )
+    return StageRecord(
+        name=name, kind=name[3:], seconds=3.0, params=params, macs=params * 40, size_bytes=size, score=score,
+        score_stderr=0.0025, score_drop=0.935 - score, score_drop_stderr=0.0011, latency_ms=latency, **more,
+    )
+
+
+def full_report(**changes: Any) -> Report:
+    parity = Parity(max_abs_error=0.2, mean_abs_error=0.01, logit_std=3.0, agreement=0.9975, samples=2000)
+    return Report(
+        status="budget_missed",
+        profile={"name": "mobile-cpu", "summary": "one core", "target": {"runtime": "onnxruntime"}},
+        seed=3,
+        environment={"python": "3.11.7", "threads": 1, "cpu": {"features": ["avx2", "avx512_vnni"]}},
+        command="compress run --profile mobile-cpu 'my model.pt'",
+        model={"source": "my model.pt", "sha256": "ab" * 32},
+        data={"source": "fashion-mnist", "fingerprint": "cd" * 32},
+        score=ScoreInfo(name="accuracy", higher_is_better=True, split="test", count=10000),
+        stages=[
+            record("00-reference", 11_172_810, 44_800_000, 0.935, 2.8, per_class={"shirt": 0.80, "boot": 0.97}),
+            record("01-distill", 2_800_000, 11_200_000, 0.934, 0.9),
+            record("02-prune", 420_000, 1_700_000, 0.9312, 0.4, notes=["removed <b>85 %</b> of the channels"]),
+            record("03-quantize", 420_000, 450_000, 0.9305, 0.15, per_class={"shirt": 0.76, "boot": 0.975}),
+        ],
+        artifacts=[
+            Artifact(path="04-export/model.onnx", format="onnx", precision="int8", size_bytes=450_000,
+                     sha256="ef" * 32, parity=parity)
+        ],
+        ratios=Ratios(size=99.6, latency=18.7, macs=26.6, params=26.6, score_drop=0.0045),
+        budget=[
+            BudgetCheck(name="size_mb", limit=0.4, value=0.45, met=False),
+            BudgetCheck(name="latency_ms", limit=8.0, value=None, met=None, hint="run the kit on the device"),
+        ],
+        notes=["the data has no validation split"],
+    ).model_copy(update=changes)
