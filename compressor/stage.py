@@ -29,7 +29,8 @@ class Stage(BaseModel):
     """One step of the pipeline: frozen settings and ``run``.
 
     Subclasses set ``kind`` (its name in profiles), ``accepts`` (the forms it takes) and ``produces``
-    (the form it gives). A stage owns the model it is handed, writes only under ``ctx.workdir``, never
+    (the form it gives), and ``one_of`` where some settings exclude one another: overriding one of them
+    drops the others. A stage owns the model it is handed, writes only under ``ctx.workdir``, never
     prints and never opens model files.
     """
 
@@ -38,6 +39,7 @@ class Stage(BaseModel):
     kind: ClassVar[str]
     accepts: ClassVar[tuple[type, ...]]
     produces: ClassVar[type]
+    one_of: ClassVar[tuple[str, ...]] = ()
 
     def check(self, model: Form, ctx: RunContext) -> list[str]:
         """Pre-flight on a copy of the model: cheap, without training.

@@ -13,7 +13,7 @@ from compressor.cli.options import JOB_OPTIONS, JobOptions, add_options
 @add_options(JOB_OPTIONS)
 @click.option("--json", "as_json", is_flag=True, help="Print the plan as one JSON object.")
 @click.pass_obj
-def plan(command: str, as_json: bool, **typed: Any) -> None:
+def plan(command: str, /, as_json: bool, **typed: Any) -> None:
     """Check what a run of MODEL would do, without training anything.
 
     The forms chain, data and labels fit the network, every group of channels prunes, the target's

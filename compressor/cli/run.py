@@ -13,7 +13,7 @@ from compressor.errors import ExitCode
 @add_options(JOB_OPTIONS)
 @click.option("--json", "as_json", is_flag=True, help="Print report.json and nothing else.")
 @click.pass_obj
-def run(command: str, as_json: bool, **typed: Any) -> int:
+def run(command: str, /, as_json: bool, **typed: Any) -> int:
     """Distil, prune, quantize and export MODEL for a profile's target, measuring every stage.
 
     MODEL is a checkpoint (compress example, compress train, compressor.save_checkpoint), or a bare
