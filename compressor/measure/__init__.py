@@ -1,0 +1,23 @@
+"""Numbers about a form, measured on the file that will run."""
+
+from compressor.measure.compute import count_macs, count_params
+from compressor.measure.latency import interleaved_latency
+from compressor.measure.parity import parity
+from compressor.measure.score import collect_outputs, paired_drop, score_form, score_outputs
+from compressor.measure.size import file_size
+from compressor.measure.snapshot import Reference, Snapshot, snapshot
+
+__all__ = [
+    "Reference",
+    "Snapshot",
+    "collect_outputs",
+    "count_macs",
+    "count_params",
+    "file_size",
+    "interleaved_latency",
+    "paired_drop",
+    "parity",
+    "score_form",
+    "score_outputs",
+    "snapshot",
+]

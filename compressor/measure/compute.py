@@ -1,0 +1,37 @@
+"""How much a network computes and holds."""
+
+import copy
+from pathlib import Path
+
+import onnx
+import torch
+from torch import Tensor, nn
+from torch.utils.flop_counter import FlopCounterMode
+
+from compressor.measure import graph_compute
+
+
+def count_params(module: nn.Module | Path) -> int:
+    """Trained values: parameters of a module, or weights and biases of an ONNX file."""
+    if isinstance(module, Path):
+        return graph_compute.params(onnx.load(module))
+    return sum(parameter.numel() for parameter in module.parameters())
+
+
+def count_macs(module: nn.Module | Path, example_inputs: tuple[Tensor, ...]) -> int:
+    """Multiply-accumulates of convolutions and matrix products for one sample.
+
+    Biases, activations and normalisation are not counted, as is usual; nor is fake quantization, so
+    that a quantized graph has its float network's count.
+
+    Args:
+        module: Left untouched; or an ONNX file, counted by its nodes.
+        example_inputs: Any number of samples.
+    """
+    samples = len(example_inputs[0])
+    if isinstance(module, Path):
+        return graph_compute.macs(onnx.load(module), [tuple(t.shape) for t in example_inputs]) // samples
+    copied = copy.deepcopy(module).cpu().eval()
+    with torch.no_grad(), FlopCounterMode(display=False) as counter:
+        copied(*(tensor.cpu() for tensor in example_inputs))
+    return int(counter.get_total_flops()) // 2 // samples

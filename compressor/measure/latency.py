@@ -1,0 +1,111 @@
+"""Latency of several runners, measured in turns so that a busy machine disturbs all of them alike."""
+
+import gc
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+import numpy as np
+import torch
+
+from compressor.report import Latency
+from compressor.runners import Arrays, Runner
+
+WARM_UP_RUNS = 3
+MOST_RUNS_PER_BLOCK = 500
+
+
+@dataclass
+class _Times:
+    """Milliseconds of one runner's calls, a list a block."""
+
+    blocks: list[list[float]] = field(default_factory=list)
+
+
+def interleaved_latency(
+    runners: Sequence[Runner],
+    inputs: Arrays,
+    *,
+    threads: int = 1,
+    seconds: float = 2.5,
+    blocks: int = 10,
+    clock: Callable[[], float] = time.perf_counter,
+) -> list[Latency]:
+    """Time runners in blocks, A B then B A and so on, on the same inputs.
+
+    Every runner gets an equal share of ``seconds``, hence a fast one more runs. The first call of a
+    block isn't counted: it finds the caches full of another network.
+
+    Args:
+        runners: Entered; the first is the reference.
+        inputs: One call's inputs, at the batch size that the device will see.
+        threads: Torch is held to as many; ONNX Runtime's sessions are made with theirs.
+        seconds: For all runners together; slow ones take longer, since each block runs at least once.
+        blocks: How many for each runner.
+        clock: Seconds.
+
+    Returns:
+        In the order of ``runners``, each with the reference's p50.
+    """
+    timed = [_Times() for _ in runners]
+    with _quiet_machine(threads):
+        share = seconds / blocks / len(runners)
+        counts = [_runs_per_block(runner, inputs, share, clock) for runner in runners]
+        for block in range(blocks):
+            order = range(len(runners)) if block % 2 == 0 else reversed(range(len(runners)))
+            for place in order:
+                runners[place].infer(inputs)
+                timed[place].blocks.append(
+                    [_milliseconds(runners[place], inputs, clock) for _ in range(counts[place])]
+                )
+    reference_p50 = float(np.percentile(np.concatenate(timed[0].blocks), 50))
+    return [
+        _summary(times, runner.name, threads, len(inputs[0]), reference_p50)
+        for times, runner in zip(timed, runners, strict=True)
+    ]
+
+
+def _runs_per_block(runner: Runner, inputs: Arrays, share: float, clock: Callable[[], float]) -> int:
+    first = [_milliseconds(runner, inputs, clock) for _ in range(WARM_UP_RUNS)]
+    one = max(min(first), 1e-6) / 1000
+    return max(1, min(MOST_RUNS_PER_BLOCK, int(share / one)))
+
+
+def _milliseconds(runner: Runner, inputs: Arrays, clock: Callable[[], float]) -> float:
+    start = clock()
+    runner.infer(inputs)
+    return (clock() - start) * 1000
+
+
+def _summary(times: _Times, runtime: str, threads: int, batch: int, reference_p50: float) -> Latency:
+    every = np.concatenate(times.blocks)
+    medians = [float(np.median(block)) for block in times.blocks]
+    low, high = np.percentile(medians, [16, 84])
+    p50, p90, p99 = (float(value) for value in np.percentile(every, [50, 90, 99]))
+    return Latency(
+        p50=p50,
+        p90=p90,
+        p99=p99,
+        spread=float(high - low) / 2,
+        runs=len(every),
+        threads=threads,
+        batch=batch,
+        runtime=runtime,
+        reference_p50=reference_p50,
+    )
+
+
+@contextmanager
+def _quiet_machine(threads: int) -> Iterator[None]:
+    """Torch on a fixed number of threads, and no garbage collection, for the time of a measurement."""
+    threads_before, collecting = torch.get_num_threads(), gc.isenabled()
+    torch.set_num_threads(threads)
+    gc.collect()
+    gc.disable()
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads_before)
+        if collecting:
+            gc.enable()

@@ -1,0 +1,85 @@
+"""The score of a form on a split, and the paired difference between two."""
+
+from collections.abc import Iterable
+
+import numpy as np
+import numpy.typing as npt
+
+from compressor.context import RunContext
+from compressor.data import Batch, SplitName
+from compressor.models import EngineModel, Form
+from compressor.runners import Arrays, Runner, runner_for
+from compressor.tasks import Score
+
+SCORING_BATCH = 250
+Logits = npt.NDArray[np.float32]
+
+
+def score_form(form: Form, ctx: RunContext, split: SplitName = "test") -> Score:
+    """The task's score of any form on a split, in the form's own runtime."""
+    with runner_for(form, ctx.target, ctx.device) as runner:
+        return score_outputs(collect_outputs(runner, ctx, split, batch_size=batch_for(form, ctx)), ctx, split)
+
+
+def score_outputs(outputs: Logits, ctx: RunContext, split: SplitName = "test") -> Score:
+    """The task's score of a split's outputs, in the split's order."""
+    return ctx.task.score(outputs, ctx.data.split(split).labels.numpy(), ctx.data)
+
+
+def collect_outputs(
+    runner: Runner,
+    ctx: RunContext,
+    split: SplitName = "test",
+    *,
+    batch_size: int = SCORING_BATCH,
+    count: int | None = None,
+) -> Logits:
+    """The logits for a split in its order.
+
+    Args:
+        runner: Entered.
+        ctx: Gives the data.
+        split: Which samples.
+        batch_size: Samples per call.
+        count: Only about so many from the start, in whole batches; None is all.
+    """
+    outputs: list[Logits] = []
+    for batch in _first(ctx.data.batches(split, batch_size), batch_size, count):
+        outputs.append(runner.infer(arrays_of(batch)))
+    return np.concatenate(outputs)
+
+
+def paired_drop(reference: Score, score: Score, higher_is_better: bool) -> tuple[float, float]:
+    """How far a score fell below the reference's on the same samples, and the standard error of that.
+
+    Paired over samples where the score is a mean over them; else both errors are added in squares,
+    which is too wide for models that err on the same samples, never too narrow for those.
+
+    Returns:
+        The drop (positive is worse, whichever way the score counts) and its standard error.
+    """
+    sign = 1.0 if higher_is_better else -1.0
+    if reference.per_sample is None or score.per_sample is None:
+        drop = sign * (reference.value - score.value)
+        return drop, float(np.hypot(reference.stderr, score.stderr))
+    differences = sign * (reference.per_sample - score.per_sample)
+    count = len(differences)
+    stderr = float(differences.std(ddof=1) / np.sqrt(count)) if count > 1 else 0.0
+    return float(differences.mean()), stderr
+
+
+def arrays_of(batch: Batch) -> Arrays:
+    """A batch's inputs as a runner wants them."""
+    return tuple(np.ascontiguousarray(tensor.numpy()) for tensor in batch.inputs)
+
+
+def batch_for(form: Form, ctx: RunContext) -> int:
+    """Samples per call while scoring: an engine's shape range ends early."""
+    return ctx.target.max_batch_size if isinstance(form, EngineModel) else SCORING_BATCH
+
+
+def _first(batches: Iterable[Batch], batch_size: int, count: int | None) -> Iterable[Batch]:
+    for place, batch in enumerate(batches):
+        if count is not None and place * batch_size >= count:
+            return
+        yield batch

@@ -1,0 +1,89 @@
+"""An ONNX file in ONNX Runtime on the CPU."""
+
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+import numpy as np
+import numpy.typing as npt
+import onnxruntime
+
+from compressor.errors import ModelFileError
+from compressor.runners.protocol import Arrays
+
+PROVIDER = "CPUExecutionProvider"
+
+
+class OnnxRunner:
+    """Runs an ONNX file as a device would: all graph optimisations, a fixed number of threads.
+
+    Args:
+        path: The file.
+        threads: Threads inside one operator; operators run one after the other.
+        optimized_path: Where ONNX Runtime writes the graph it really runs, for inspection. That graph is
+            limited to the extended level, since later ones are bound to this CPU's memory layout.
+    """
+
+    def __init__(self, path: Path, threads: int = 1, optimized_path: Path | None = None) -> None:
+        self._path = path
+        self._threads = threads
+        self._optimized_path = optimized_path
+        self._session: onnxruntime.InferenceSession | None = None
+        self._feeds: list[str] = []
+
+    @property
+    def name(self) -> str:
+        """``"onnxruntime 1.32.0 CPUExecutionProvider"``."""
+        return f"onnxruntime {onnxruntime.__version__} {PROVIDER}"
+
+    @property
+    def input_names(self) -> list[str]:
+        """The graph's inputs in their order; known inside the ``with`` block."""
+        return self._feeds
+
+    def infer(self, inputs: Arrays) -> npt.NDArray[np.float32]:
+        """The logits for a batch; inputs are fed in the graph's order."""
+        assert self._session is not None, "OnnxRunner.infer outside of its 'with' block"
+        feeds = dict(zip(self._feeds, inputs, strict=True))
+        logits: npt.NDArray[np.float32] = self._session.run(None, feeds)[0]
+        return logits
+
+    def __enter__(self) -> Self:
+        """Load and optimise the graph.
+
+        Raises:
+            ModelFileError: The file isn't there, or isn't a graph that ONNX Runtime can load.
+        """
+        if not self._path.is_file():
+            raise ModelFileError(f"no ONNX file at {self._path}", "check the path")
+        try:
+            self._session = onnxruntime.InferenceSession(
+                str(self._path), self._options(), providers=[PROVIDER]
+            )
+        except Exception as error:
+            reason = str(error).strip().splitlines()[0]
+            message = f"ONNX Runtime can't load {self._path}: {reason}"
+            raise ModelFileError(message, "export it again, or check it with onnx.checker") from error
+        self._feeds = [given.name for given in self._session.get_inputs()]
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Free the session."""
+        self._session = None
+
+    def _options(self) -> onnxruntime.SessionOptions:
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = self._threads
+        options.inter_op_num_threads = 1
+        options.execution_mode = onnxruntime.ExecutionMode.ORT_SEQUENTIAL
+        options.log_severity_level = 3
+        # A session's idle threads would spin on and slow down whatever is measured next.
+        options.add_session_config_entry("session.force_spinning_stop", "1")
+        levels = onnxruntime.GraphOptimizationLevel
+        options.graph_optimization_level = levels.ORT_ENABLE_ALL
+        if self._optimized_path is not None:
+            options.graph_optimization_level = levels.ORT_ENABLE_EXTENDED
+            options.optimized_model_filepath = str(self._optimized_path)
+        return options

@@ -1,0 +1,36 @@
+"""What every runner is: a context manager that turns inputs into logits."""
+
+from types import TracebackType
+from typing import Any, Protocol, Self
+
+import numpy as np
+import numpy.typing as npt
+
+Arrays = tuple[npt.NDArray[Any], ...]
+
+
+class Runner(Protocol):
+    """A loaded model. Enter it to load, leave it to free; ``infer`` works in between."""
+
+    @property
+    def name(self) -> str:
+        """Runtime, version and device, ``"onnxruntime 1.32.0 CPUExecutionProvider"``."""
+        ...
+
+    def infer(self, inputs: Arrays) -> npt.NDArray[np.float32]:
+        """The logits for a batch.
+
+        Args:
+            inputs: The call's arguments in the network's order, first axis is the batch.
+        """
+        ...
+
+    def __enter__(self) -> Self:
+        """Load the model."""
+        ...
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Free what was loaded."""
+        ...
