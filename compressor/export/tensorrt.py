@@ -119,13 +119,15 @@ def _describe(error: "tensorrt.ParserError") -> str:
 def _error_log(trt: ModuleType) -> Any:
     """A logger that keeps error messages and prints nothing."""
 
-    class ErrorLog(trt.ILogger):  # type: ignore[misc]
+    base: Any = trt.ILogger
+
+    class ErrorLog(base):  # type: ignore[misc]
         def __init__(self) -> None:
-            trt.ILogger.__init__(self)
+            base.__init__(self)
             self.errors: list[str] = []
 
         def log(self, severity: Any, message: str) -> None:
-            if severity in (trt.ILogger.ERROR, trt.ILogger.INTERNAL_ERROR):
+            if severity in (base.ERROR, base.INTERNAL_ERROR):
                 self.errors.append(message.strip())
 
     return ErrorLog()

@@ -56,9 +56,7 @@ def interleaved_latency(
             order = range(len(runners)) if block % 2 == 0 else reversed(range(len(runners)))
             for place in order:
                 runners[place].infer(inputs)
-                timed[place].blocks.append(
-                    [_milliseconds(runners[place], inputs, clock) for _ in range(counts[place])]
-                )
+                timed[place].blocks.append([_milliseconds(runners[place], inputs, clock) for _ in range(counts[place])])
     reference_p50 = float(np.percentile(np.concatenate(timed[0].blocks), 50))
     return [
         _summary(times, runner.name, threads, len(inputs[0]), reference_p50)

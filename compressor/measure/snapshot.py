@@ -126,9 +126,12 @@ def _exported(model: Form, inputs: tuple[Tensor, ...], ctx: RunContext, folder: 
 
 
 def _deployed(artifact: Artifact, ctx: RunContext, folder: Path) -> Artifact:
-    """The file that the target's runtime runs: an engine where TensorRT is here."""
+    """The file that the target's runtime runs: an engine where TensorRT is here, the export stage's if it built one."""
     if isinstance(artifact, EngineModel) or ctx.target.runtime != "tensorrt" or available(ctx.target) is not None:
         return artifact
+    built = artifact.path.with_suffix(".engine")
+    if built.exists() and built.stat().st_mtime >= artifact.path.stat().st_mtime:
+        return EngineModel(built, artifact.info, artifact.precision, torch.cuda.get_device_name())
     return build_engine(artifact, folder / "model.engine", ctx.target)
 
 
@@ -149,9 +152,7 @@ def _compute(model: Form, inputs: tuple[Tensor, ...]) -> tuple[int | None, int |
     return count_params(counted), count_macs(counted, inputs)
 
 
-def _latency(
-    artifact: Artifact, inputs: tuple[Tensor, ...], ctx: RunContext, reference: Reference | None
-) -> Latency:
+def _latency(artifact: Artifact, inputs: tuple[Tensor, ...], ctx: RunContext, reference: Reference | None) -> Latency:
     target = ctx.target
     reason = available(target)
     if reason is not None:

@@ -28,7 +28,9 @@ class EngineRunner:
     def __init__(self, path: Path) -> None:
         self._trt: ModuleType = require("tensorrt")
         if not torch.cuda.is_available():
-            raise MissingError("a TensorRT engine needs an NVIDIA GPU, and torch sees none", "nvidia-smi, on the device")
+            raise MissingError(
+                "a TensorRT engine needs an NVIDIA GPU, and torch sees none", "nvidia-smi, on the device"
+            )
         self._path = path
         self._engine: tensorrt.ICudaEngine | None = None
         self._execution_context: tensorrt.IExecutionContext | None = None

@@ -57,9 +57,7 @@ class OnnxRunner:
         if not self._path.is_file():
             raise ModelFileError(f"no ONNX file at {self._path}", "check the path")
         try:
-            self._session = onnxruntime.InferenceSession(
-                str(self._path), self._options(), providers=[PROVIDER]
-            )
+            self._session = onnxruntime.InferenceSession(str(self._path), self._options(), providers=[PROVIDER])
         except Exception as error:
             reason = str(error).strip().splitlines()[0]
             message = f"ONNX Runtime can't load {self._path}: {reason}"

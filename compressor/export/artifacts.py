@@ -1,0 +1,62 @@
+"""The files that stand beside an exported model: a script that runs it, and the kit that builds its engine."""
+
+import stat
+from importlib.resources import files
+from pathlib import Path
+
+import onnx
+
+from compressor.export.onnx import write_atomically
+from compressor.models import OnnxModel
+from compressor.target import Target
+
+DEVICE_PAGE = """\
+# Building the engine on the device
+
+`{model}` is a strongly typed ONNX file: the engine's types are the file's, so no precision flags are needed.
+An engine runs only on the kind of device and the TensorRT version that built it. On the device, in this folder:
+
+    python3 build_engine.py --batch {batch} --max-batch {max_batch}
+
+It needs TensorRT 10 or 11 and numpy, writes `model.engine`, times it and writes `model.json`. The same with
+TensorRT's own tool (`/usr/src/tensorrt/bin/trtexec` on a Jetson):
+
+    {trtexec}
+"""
+
+
+def write_infer_script(model: OnnxModel) -> Path:
+    """Put ``infer.py`` beside a model; it needs onnxruntime and numpy alone."""
+    return _copy("infer.py", model.path.parent)
+
+
+def write_device_kit(model: OnnxModel, target: Target) -> list[Path]:
+    """Put what builds and times the engine on the device beside a model."""
+    page = model.path.with_name("TENSORRT.md")
+    largest = max(target.max_batch_size, target.batch_size)
+    text = DEVICE_PAGE.format(
+        model=model.path.name, batch=target.batch_size, max_batch=largest, trtexec=trtexec_line(model, target)
+    )
+    write_atomically(page, text.encode())
+    return [_copy("build_engine.py", model.path.parent), page]
+
+
+def trtexec_line(model: OnnxModel, target: Target) -> str:
+    """The command that builds the engine with NVIDIA's own tool."""
+    graph = onnx.load(model.path, load_external_data=False).graph
+    samples = {given.name: [axis.dim_value for axis in given.type.tensor_type.shape.dim][1:] for given in graph.input}
+    largest = max(target.max_batch_size, target.batch_size)
+    ends = {"min": 1, "opt": target.batch_size, "max": largest}
+    ranges = " ".join(
+        f"--{end}Shapes=" + ",".join(f"{name}:{'x'.join(map(str, (batch, *s)))}" for name, s in samples.items())
+        for end, batch in ends.items()
+    )
+    return f"trtexec --onnx={model.path.name} --stronglyTyped --saveEngine=model.engine {ranges}"
+
+
+def _copy(name: str, folder: Path) -> Path:
+    content = (files("compressor.export") / "kit" / name).read_bytes()
+    path = folder / name
+    write_atomically(path, content)
+    path.chmod(path.stat().st_mode | stat.S_IXUSR | stat.S_IXGRP | stat.S_IXOTH)
+    return path
