@@ -1,5 +1,6 @@
 """How much a network computes and holds."""
 
+import contextlib
 import copy
 from pathlib import Path
 
@@ -31,7 +32,16 @@ def count_macs(module: nn.Module | Path, example_inputs: tuple[Tensor, ...]) -> 
     samples = len(example_inputs[0])
     if isinstance(module, Path):
         return graph_compute.macs(onnx.load(module), [tuple(t.shape) for t in example_inputs]) // samples
-    copied = copy.deepcopy(module).cpu().eval()
-    with torch.no_grad(), FlopCounterMode(display=False) as counter:
-        copied(*(tensor.cpu() for tensor in example_inputs))
+    copied = copy.deepcopy(module).cpu()
+    # The module of an exported program has no modes and refuses to change them.
+    with contextlib.suppress(NotImplementedError):
+        copied.eval()
+    fused = torch.backends.mha.get_fastpath_enabled()
+    # Fused attention is one operator of which the counter knows nothing; it would count as 0.
+    torch.backends.mha.set_fastpath_enabled(False)
+    try:
+        with torch.no_grad(), FlopCounterMode(display=False) as counter:
+            copied(*(tensor.cpu() for tensor in example_inputs))
+    finally:
+        torch.backends.mha.set_fastpath_enabled(fused)
     return int(counter.get_total_flops()) // 2 // samples
