@@ -1,0 +1,51 @@
+"""Names like ``package.module:callable`` turned into the objects they name."""
+
+import importlib
+import os
+import re
+import sys
+from typing import Any
+
+from compressor.errors import InputError, did_you_mean
+from compressor.extras import EXTRAS, require
+
+_REFERENCE = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*(\.[A-Za-z_]\w*)*")
+
+
+def is_reference(text: str) -> bool:
+    """Whether a text has the shape ``package.module:name``."""
+    return _REFERENCE.fullmatch(text) is not None
+
+
+def import_object(reference: str) -> Any:
+    """The object that ``package.module:name`` names. Importing runs the module's code.
+
+    Modules of the current folder are found as well, after all installed ones.
+
+    Raises:
+        InputError: It isn't a reference, the module doesn't import, or has no such name.
+        MissingError: It is a known optional dependency that isn't installed.
+    """
+    if not is_reference(reference):
+        raise InputError(f"'{reference}' is not a reference", "package.module:callable, as in torchvision:resnet18")
+    path, _, attribute = reference.partition(":")
+    here = os.getcwd()
+    if here not in sys.path and "" not in sys.path:
+        sys.path.append(here)
+    try:
+        found = require(path) if path.partition(".")[0] in EXTRAS else importlib.import_module(path)
+    except Exception as error:
+        if type(error).__module__ == "compressor.errors":
+            raise
+        raise InputError(
+            f"'{path}' (of '{reference}') doesn't import: {type(error).__name__}: {error}",
+            f"python -c 'import {path}' to see why; the package must be installed or in the current folder",
+        ) from error
+    for name in attribute.split("."):
+        if not hasattr(found, name):
+            raise InputError(
+                f"'{path}' has no '{attribute}'{did_you_mean(name, dir(found))}",
+                f"python -c 'import {path}; print(dir({path}))' for the names it has",
+            )
+        found = getattr(found, name)
+    return found
