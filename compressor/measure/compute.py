@@ -7,6 +7,7 @@ from pathlib import Path
 import onnx
 import torch
 from torch import Tensor, nn
+from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
 from compressor.measure import graph_compute
@@ -37,10 +38,10 @@ def count_macs(module: nn.Module | Path, example_inputs: tuple[Tensor, ...]) -> 
     with contextlib.suppress(NotImplementedError):
         copied.eval()
     fused = torch.backends.mha.get_fastpath_enabled()
-    # Fused attention is one operator of which the counter knows nothing; it would count as 0.
+    # The counter knows none of the CPU's fused attention operators; they would count as 0.
     torch.backends.mha.set_fastpath_enabled(False)
     try:
-        with torch.no_grad(), FlopCounterMode(display=False) as counter:
+        with torch.no_grad(), sdpa_kernel(SDPBackend.MATH), FlopCounterMode(display=False) as counter:
             copied(*(tensor.cpu() for tensor in example_inputs))
     finally:
         torch.backends.mha.set_fastpath_enabled(fused)
