@@ -212,9 +212,7 @@ def _validated(settings: type[T], table: Any, where: str, found: list[str]) -> T
         return None
 
 
-def _override(
-    raw: dict[str, Any], classes: Sequence[type[Stage] | None], override: str, found: list[str]
-) -> None:
+def _override(raw: dict[str, Any], classes: Sequence[type[Stage] | None], override: str, found: list[str]) -> None:
     try:
         key, value = parse_assignment(override, "--set")
     except InputError as error:

@@ -76,7 +76,8 @@ def _find(kind: str) -> EntryPoint | None:
         )
     if len(claims) > 1:
         raise ProfileError(
-            f"two stages are called '{kind}': {' and '.join(claims)}", "uninstall one of the packages, or rename its entry"
+            f"two stages are called '{kind}': {' and '.join(claims)}",
+            "uninstall one of the packages, or rename its entry",
         )
     return plug_ins[0] if plug_ins else None
 

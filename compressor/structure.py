@@ -27,9 +27,7 @@ def manifest_of(module: nn.Module) -> dict[str, Any]:
         "version": MANIFEST_VERSION,
         "tensors": {name: list(tensor.shape) for name, tensor in _tensors(module).items()},
         "attributes": {
-            name: found
-            for name, child in module.named_modules(remove_duplicate=False)
-            if (found := _integers(child))
+            name: found for name, child in module.named_modules(remove_duplicate=False) if (found := _integers(child))
         },
     }
 

@@ -1,13 +1,13 @@
 """Contract tests for authors of stages, tasks and losses: subclass one, give it your object, run pytest.
 
-    class TestFold(StageContract):
-        stage = Fold()
+class TestFold(StageContract):
+    stage = Fold()
 
-        def model(self):
-            return my_small_model()
+    def model(self):
+        return my_small_model()
 
-        def context(self, workdir):
-            return my_context(workdir)
+    def context(self, workdir):
+        return my_context(workdir)
 """
 
 import copy

@@ -3,10 +3,10 @@
 from pathlib import Path
 
 import torch
+from compressor.data.load import load_data, shorten
 
 from compressor.context import RunContext, Teacher
 from compressor.data import Data
-from compressor.data.load import load_data, shorten
 from compressor.factories import build, parse_factory
 from compressor.models import InputSpec, ModelInfo, TorchModel
 from compressor.target import Budget, Target
@@ -26,9 +26,7 @@ def small_model(seed: int = 0) -> TorchModel:
     data = small_data()
     shape = tuple(data.batch("train", torch.arange(1)).inputs[0].shape[1:])
     normalise = data.normalise
-    inputs = InputSpec(
-        shape=shape, mean=normalise.mean if normalise else (), std=normalise.std if normalise else ()
-    )
+    inputs = InputSpec(shape=shape, mean=normalise.mean if normalise else (), std=normalise.std if normalise else ())
     info = ModelInfo(factory=factory, data="digits", inputs=(inputs,), classes=data.classes)
     return TorchModel(build(factory).eval(), info)
 

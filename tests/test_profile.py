@@ -159,7 +159,9 @@ def test_unknown_profile_is_guessed() -> None:
 
 def test_overrides(tmp_path: Path) -> None:
     path = write(tmp_path, GOOD)
-    profile = load_profile(path, ["shrink.order=random", "shrink.train.epochs=3", "budget.size_mb=2", "target.threads=2"])
+    profile = load_profile(
+        path, ["shrink.order=random", "shrink.train.epochs=3", "budget.size_mb=2", "target.threads=2"]
+    )
     assert profile.stages[0] == Shrink(ratio=0.5, order="random", train=Lesson(epochs=3))
     assert (profile.budget.size_mb, profile.target.threads) == (2, 2)
     assert profile.overrides[0] == "shrink.order=random"

@@ -47,6 +47,14 @@ class TestEveryStage(StageContract):
 
     def test_has_a_method_card(self) -> None:
         card = Path(inspect.getfile(type(self.stage))).with_name("README.md")
-        headings = ("What it does", "When to use", "As a function", "In a profile", "Settings", "Cost and limits", "Source")
+        headings = (
+            "What it does",
+            "When to use",
+            "As a function",
+            "In a profile",
+            "Settings",
+            "Cost and limits",
+            "Source",
+        )
         missing = [heading for heading in headings if f"## {heading}" not in card.read_text()]
         assert not missing

@@ -84,6 +84,8 @@ def _show_version(ctx: click.Context, option: click.Parameter, asked: bool) -> N
     epilog="Start with: compress example digits.pt",
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
 )
-@click.option("--version", is_flag=True, is_eager=True, expose_value=False, callback=_show_version, help="Show the version.")
+@click.option(
+    "--version", is_flag=True, is_eager=True, expose_value=False, callback=_show_version, help="Show the version."
+)
 def main() -> None:
     """Make trained networks small and fast: distil, prune, quantize, export, measured at every stage."""

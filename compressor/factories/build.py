@@ -48,7 +48,9 @@ def build(ref: FactoryRef) -> nn.Module:
     """
     factory = import_object(ref.reference)
     if not callable(factory):
-        raise InputError(f"'{ref.reference}' is a {type(factory).__name__}, not a callable", "--factory with a callable")
+        raise InputError(
+            f"'{ref.reference}' is a {type(factory).__name__}, not a callable", "--factory with a callable"
+        )
     given = ", ".join(f"{key}={value!r}" for key, value in ref.arguments.items())
     try:
         module = factory(**ref.arguments)

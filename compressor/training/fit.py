@@ -218,9 +218,7 @@ def _diverged(
 class _Meter:
     """Counts steps and reports at most once a second: mean loss, throughput, time left."""
 
-    def __init__(
-        self, ctx: RunContext, name: str, settings: TrainSettings, steps_per_epoch: int, samples: int
-    ) -> None:
+    def __init__(self, ctx: RunContext, name: str, settings: TrainSettings, steps_per_epoch: int, samples: int) -> None:
         self._ctx, self._name, self._settings = ctx, name, settings
         self._steps_per_epoch = steps_per_epoch
         self._batch = min(settings.batch_size, samples)

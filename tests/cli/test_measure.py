@@ -28,9 +28,13 @@ def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("measure") / "model.pt"
     model = small.small_model()
     save_checkpoint(
-        model.module, path, factory=model.info.factory, data="digits",
+        model.module,
+        path,
+        factory=model.info.factory,
+        data="digits",
         example_inputs=small.make_task("image-classification").example_inputs(small.small_data()),
-        inputs=model.info.inputs, classes=model.info.classes,
+        inputs=model.info.inputs,
+        classes=model.info.classes,
     )
     return path
 

@@ -87,8 +87,12 @@ def test_unknown_profile_stage_setting_and_value(here: Path, digits: Path) -> No
     sets = ["prune.importanc=taylor", "distill.train.epochs=0", "qantize.epochs=1", "target.runtime=onxruntime"]
     wrong = [part for text in sets for part in ("--set", text)]
     refused(
-        run(digits, *wrong), 2,
-        "has 4 faults", "did you mean 'importance'", "did you mean 'quantize'", "did you mean 'onnxruntime'",
+        run(digits, *wrong),
+        2,
+        "has 4 faults",
+        "did you mean 'importance'",
+        "did you mean 'quantize'",
+        "did you mean 'onnxruntime'",
     )
 
 

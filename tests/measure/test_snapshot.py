@@ -62,14 +62,14 @@ def test_without_the_runtime_the_latency_is_null_and_the_stand_in_is_named(
 def test_latency_is_taken_at_the_targets_batch_size(
     trained_onnx: OnnxModel, context: Callable[..., RunContext], tmp_path: Path
 ) -> None:
-    record = snapshot("04-export", trained_onnx, context(Target(runtime="onnxruntime", batch_size=5)), tmp_path, None).record
+    record = snapshot(
+        "04-export", trained_onnx, context(Target(runtime="onnxruntime", batch_size=5)), tmp_path, None
+    ).record
     assert record.latency_ms is not None and record.latency_ms.batch == 5
     assert record.parity is None
 
 
-def test_saved_and_read_back(
-    trained: TorchModel, context: Callable[..., RunContext], tmp_path: Path
-) -> None:
+def test_saved_and_read_back(trained: TorchModel, context: Callable[..., RunContext], tmp_path: Path) -> None:
     made = snapshot("00-reference", trained, context(), tmp_path / "00", None)
     made.save(tmp_path / "00")
     (tmp_path / "00").rename(tmp_path / "moved")
@@ -79,7 +79,9 @@ def test_saved_and_read_back(
     assert read.artifact == OnnxModel(tmp_path / "moved" / "model.onnx", trained.info, "fp32")
 
 
-def test_an_engine_is_read_back_as_one(trained: TorchModel, trained_onnx: OnnxModel, context: Callable[..., RunContext], tmp_path: Path) -> None:
+def test_an_engine_is_read_back_as_one(
+    trained: TorchModel, trained_onnx: OnnxModel, context: Callable[..., RunContext], tmp_path: Path
+) -> None:
     made = snapshot("04-export", trained_onnx, context(), tmp_path, None)
     engine = EngineModel(tmp_path / "model.engine", trained.info, "int8", "Orin")
     Snapshot(made.record, made.outputs, engine).save(tmp_path)

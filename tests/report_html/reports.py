@@ -10,8 +10,18 @@ def record(name: str, params: int, size: int, score: float, p50: float | None, *
         p50=p50, p90=p50 and p50 * 1.1, p99=p50 and p50 * 1.5, runs=200, runtime="onnxruntime", reference_p50=2.8
     )
     return StageRecord(
-        name=name, kind=name[3:], seconds=3.0, params=params, macs=params * 40, size_bytes=size, score=score,
-        score_stderr=0.0025, score_drop=0.935 - score, score_drop_stderr=0.0011, latency_ms=latency, **more,
+        name=name,
+        kind=name[3:],
+        seconds=3.0,
+        params=params,
+        macs=params * 40,
+        size_bytes=size,
+        score=score,
+        score_stderr=0.0025,
+        score_drop=0.935 - score,
+        score_drop_stderr=0.0011,
+        latency_ms=latency,
+        **more,
     )
 
 
@@ -33,8 +43,14 @@ def full_report(**changes: Any) -> Report:
             record("03-quantize", 420_000, 450_000, 0.9305, 0.15, per_class={"shirt": 0.76, "boot": 0.975}),
         ],
         artifacts=[
-            Artifact(path="04-export/model.onnx", format="onnx", precision="int8", size_bytes=450_000,
-                     sha256="ef" * 32, parity=parity)
+            Artifact(
+                path="04-export/model.onnx",
+                format="onnx",
+                precision="int8",
+                size_bytes=450_000,
+                sha256="ef" * 32,
+                parity=parity,
+            )
         ],
         ratios=Ratios(size=99.6, latency=18.7, macs=26.6, params=26.6, score_drop=0.0045),
         budget=[
