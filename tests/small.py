@@ -3,10 +3,10 @@
 from pathlib import Path
 
 import torch
-from compressor.data.load import load_data, shorten
 
 from compressor.context import RunContext, Teacher
 from compressor.data import Data
+from compressor.data.load import load_data, shorten
 from compressor.factories import build, parse_factory
 from compressor.models import InputSpec, ModelInfo, TorchModel
 from compressor.target import Budget, Target

@@ -1,0 +1,53 @@
+"""What every test starts from: one thread, fixed seeds; and the example's network, trained once a session."""
+
+import fcntl
+import os
+from pathlib import Path
+
+import pytest
+
+# Before torch is imported: its pools read these once.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+os.environ.setdefault("HF_HUB_OFFLINE", "1")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _one_thread() -> None:
+    """Bits depend on the number of threads, so tests fix it."""
+    import torch
+
+    torch.set_num_threads(1)
+
+
+@pytest.fixture(autouse=True)
+def _seeded() -> None:
+    """Fresh weights in a test are the same in any order of tests."""
+    import torch
+
+    torch.manual_seed(0)
+
+
+@pytest.fixture(scope="session")
+def shared_folder(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest) -> Path:
+    """One folder for all processes of a parallel session."""
+    base = tmp_path_factory.getbasetemp()
+    parallel = hasattr(request.config, "workerinput")
+    folder = (base.parent if parallel else base) / "shared"
+    folder.mkdir(exist_ok=True)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def digits_checkpoint(shared_folder: Path) -> Path:
+    """The file that ``compress example`` writes, trained by whichever process comes first."""
+    from click.testing import CliRunner
+
+    from compressor.cli.main import main
+
+    path = shared_folder / "digits.pt"
+    with (shared_folder / "digits.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not path.exists():
+            result = CliRunner().invoke(main, ["example", str(path), "--device", "cpu"])
+            assert result.exit_code == 0, result.output
+    return path
