@@ -17,6 +17,8 @@ from torch import Tensor, nn
 from torch.export import Dim
 
 from compressor.errors import DiskFullError, StageError
+from compressor.export.half import to_half
+from compressor.export.integers import store_integer_biases, store_integer_weights
 from compressor.models import InputSpec, ModelInfo, OnnxModel, QuantizedModel, TorchForm
 
 OUTPUT_NAME = "logits"
@@ -43,10 +45,15 @@ def export_onnx(form: TorchForm, path: Path, example_inputs: tuple[Tensor, ...],
         DiskFullError: No space for the file.
     """
     module = copy.deepcopy(form.module).cpu().eval()
-    half = isinstance(form, QuantizedModel) and form.spec.rest == "float16"
     inputs = tuple(tensor.detach().cpu().contiguous() for tensor in example_inputs)
     names = _input_names(form.info, len(inputs))
-    proto = _to_proto(_HalfInside(module) if half else module, inputs, names, opset)
+    proto = _to_proto(module, inputs, names, opset)
+    if isinstance(form, QuantizedModel):
+        store_integer_weights(proto)
+        if form.spec.scheme == "onnxruntime-cpu":
+            store_integer_biases(proto)
+        if form.spec.rest == "float16":
+            to_half(proto)
     _write_metadata(proto, form.info, names)
     try:
         onnx.checker.check_model(proto, full_check=True)
@@ -86,19 +93,6 @@ def write_atomically(path: Path, content: bytes) -> None:
         raise
 
 
-class _HalfInside(nn.Module):
-    """Half precision inside, float32 at both ends."""
-
-    def __init__(self, module: nn.Module) -> None:
-        super().__init__()
-        self.inner = module.half()
-
-    def forward(self, *inputs: Tensor) -> Tensor:
-        halves = (x.half() if x.is_floating_point() else x for x in inputs)
-        outputs: Tensor = self.inner(*halves)
-        return outputs.float()
-
-
 def _to_proto(module: nn.Module, inputs: tuple[Tensor, ...], names: list[str], opset: int) -> onnx.ModelProto:
     batch = Dim("batch", min=1)
     shapes: tuple[object, ...] = tuple({0: batch} for _ in inputs)
@@ -111,7 +105,7 @@ def _to_proto(module: nn.Module, inputs: tuple[Tensor, ...], names: list[str], o
                 opset_version=opset,
                 input_names=names,
                 output_names=[OUTPUT_NAME],
-                dynamic_shapes=(shapes,) if isinstance(module, _HalfInside) else shapes,
+                dynamic_shapes=shapes,
                 external_data=False,
                 verbose=False,
             )
@@ -143,7 +137,7 @@ def _quiet() -> Iterator[None]:
     disabled = logging.root.manager.disable
     logging.disable(logging.ERROR)
     try:
-        with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
+        with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
             warnings.simplefilter("ignore")
             yield
     finally:

@@ -1,0 +1,74 @@
+"""Weights and biases of a Q/DQ graph stored as the integers they are."""
+
+import numpy as np
+import numpy.typing as npt
+import onnx
+from onnx import numpy_helper
+
+# Fake quantization leaves -128 unused for weights.
+WEIGHT_LIMIT = 127
+Array = npt.NDArray[np.generic]
+
+
+def store_integer_weights(proto: onnx.ModelProto) -> None:
+    """Replace QuantizeLinear of a stored tensor by the int8 tensor it gives, in place.
+
+    The arithmetic is that of torch's fake quantization (multiply by the reciprocal, round half to even),
+    so that both hold the same integers.
+    """
+    graph = proto.graph
+    stored = {tensor.name: tensor for tensor in graph.initializer}
+    for node in [n for n in graph.node if n.op_type == "QuantizeLinear" and n.input[0] in stored]:
+        weight, scale = (numpy_helper.to_array(stored[name]) for name in node.input[:2])
+        axis = next((a.i for a in node.attribute if a.name == "axis"), 0)
+        reciprocal = _along(np.float32(1) / scale.astype(np.float32), axis, weight.ndim)
+        integers = np.rint(weight.astype(np.float32) * reciprocal).clip(-WEIGHT_LIMIT, WEIGHT_LIMIT)
+        graph.initializer.append(numpy_helper.from_array(integers.astype(np.int8), node.output[0]))
+        graph.node.remove(node)
+    drop_unused(graph)
+
+
+def store_integer_biases(proto: onnx.ModelProto) -> None:
+    """Store the float biases of integer Conv and Gemm as int32 with scale ``input * weight``, in place.
+
+    ONNX Runtime computes a Gemm in integers only so. TensorRT refuses int32 in DequantizeLinear: not for it.
+    """
+    graph = proto.graph
+    stored = {tensor.name: tensor for tensor in graph.initializer}
+    dequantized = {n.output[0]: n for n in graph.node if n.op_type == "DequantizeLinear"}
+    for node in list(graph.node):
+        if node.op_type not in ("Conv", "Gemm") or len(node.input) < 3 or node.input[2] not in stored:
+            continue
+        given, weight = (dequantized.get(name) for name in node.input[:2])
+        if given is None or weight is None:
+            continue
+        input_scale, weight_scale = (numpy_helper.to_array(stored[n.input[1]]) for n in (given, weight))
+        scale = (input_scale * weight_scale).astype(np.float32)
+        bias = numpy_helper.to_array(stored[node.input[2]])
+        integers = np.rint(bias.astype(np.float64) / scale).clip(-(2**31), 2**31 - 1).astype(np.int32)
+        name = f"{node.output[0]}_bias"
+        graph.initializer.extend(
+            (numpy_helper.from_array(integers, f"{name}_int32"), numpy_helper.from_array(scale, f"{name}_scale"))
+        )
+        dequantize = onnx.helper.make_node(
+            "DequantizeLinear", [f"{name}_int32", f"{name}_scale"], [name], name=f"{name}_dequantize", axis=0
+        )
+        graph.node.insert(list(graph.node).index(node), dequantize)
+        node.input[2] = name
+    drop_unused(graph)
+
+
+def drop_unused(graph: onnx.GraphProto) -> None:
+    """Remove stored tensors that no node reads, and the types of values that are gone."""
+    read = {name for node in graph.node for name in node.input} | {output.name for output in graph.output}
+    for tensor in [t for t in graph.initializer if t.name not in read]:
+        graph.initializer.remove(tensor)
+    written = {name for node in graph.node for name in node.output}
+    for value in [v for v in graph.value_info if v.name not in written]:
+        graph.value_info.remove(value)
+
+
+def _along(values: Array, axis: int, dimensions: int) -> Array:
+    if values.ndim == 0:
+        return values
+    return values.reshape([-1 if place == axis else 1 for place in range(dimensions)])

@@ -1,0 +1,107 @@
+"""A module as a trainable graph: exported by torch.export, without BatchNorm, dropout or in-place operators."""
+
+import copy
+
+import torch
+from torch import Tensor, fx, nn
+from torch.export import Dim
+
+from compressor.errors import PlanError
+from compressor.quantize.folding import fold_batchnorm
+
+BATCHES = (2, 3)
+# Folding BatchNorm changes the order of a few float operations and nothing else.
+FOLDED_TOLERANCE = 1e-3
+
+
+def capture(module: nn.Module, example_inputs: tuple[Tensor, ...]) -> fx.GraphModule:
+    """Export a module in eval mode as a graph that can be trained, copied and saved like any module.
+
+    Node names and parameter names depend on the module's code and torch's version alone, so another
+    process gets the same ones. BatchNorm is folded into the layer before it and named after that layer;
+    what can't be folded keeps its statistics, fixed.
+
+    Args:
+        module: Left untouched.
+        example_inputs: Real inputs, on the module's device.
+
+    Raises:
+        PlanError: The module can't be exported, or the graph computes something else.
+    """
+    own = copy.deepcopy(module).eval()
+    inputs = [_with_batch(example_inputs, count) for count in BATCHES]
+    batch = Dim("batch", min=1)
+    try:
+        with torch.no_grad():
+            # In training the graph is differentiated: it must be exported with gradients on.
+            with torch.enable_grad():
+                program = torch.export.export(own, inputs[0], dynamic_shapes=tuple({0: batch} for _ in inputs[0]))
+            expected = [own(*given) for given in inputs]
+    except Exception as error:
+        reason = str(error).strip().partition("\n")[0]
+        message = f"quantize: torch.export can't trace {type(module).__name__}: {type(error).__name__}: {reason}"
+        hint = "a forward without data-dependent Python control flow, or a profile without the quantize stage"
+        raise PlanError(message, hint) from error
+    exported = program.module(check_guards=False)
+    graph_module = fx.GraphModule(exported, exported.graph, class_name="QuantizedGraph")
+    make_functional(graph_module)
+    _compare(graph_module, inputs, expected, tolerance=1e-5)
+    fold_batchnorm(graph_module)
+    _compare(graph_module, inputs, expected, tolerance=FOLDED_TOLERANCE)
+    return graph_module.train(module.training)
+
+
+def make_functional(graph_module: fx.GraphModule) -> None:
+    """Replace in-place operators by their functional twins and drop inactive dropout.
+
+    A quantized value is read by several users; one that wrote into it would change what the others read.
+    """
+    graph = graph_module.graph
+    place = {node: position for position, node in enumerate(graph.nodes)}
+    for node in list(graph.nodes):
+        if node.op != "call_function":
+            continue
+        functional = _functional_twin(node.target)
+        if functional is not None:
+            written = node.args[0]
+            node.target = functional
+            for user in list(written.users):
+                if place[user] > place[node]:
+                    user.replace_input_with(written, node)
+        if node.target is torch.ops.aten.dropout.default and not node.args[2]:
+            node.replace_all_uses_with(node.args[0])
+            graph.erase_node(node)
+    graph.eliminate_dead_code()
+    graph_module.recompile()
+
+
+def _functional_twin(target: object) -> object | None:
+    """``aten.relu_.default`` to ``aten.relu.default``; None where an operator writes nothing."""
+    if not isinstance(target, torch._ops.OpOverload) or target.namespace != "aten":
+        return None
+    name = target._schema.name.removeprefix("aten::")
+    if not name.endswith("_") or name.startswith("_"):
+        return None
+    packet = getattr(torch.ops.aten, name[:-1], None)
+    return getattr(packet, target._overloadname, None)
+
+
+def _with_batch(inputs: tuple[Tensor, ...], count: int) -> tuple[Tensor, ...]:
+    """The first ``count`` samples, repeated where there are fewer."""
+    repeated = (torch.cat([tensor] * -(-count // len(tensor))) for tensor in inputs)
+    return tuple(tensor[:count].contiguous() for tensor in repeated)
+
+
+def _compare(
+    graph_module: fx.GraphModule, inputs: list[tuple[Tensor, ...]], expected: list[Tensor], tolerance: float
+) -> None:
+    """The graph has no shape guards, so it is compared with the module at two batch sizes."""
+    for given, wanted in zip(inputs, expected, strict=True):
+        with torch.no_grad():
+            found = graph_module(*given)
+        scale = float(wanted.abs().max()) or 1.0
+        if found.shape != wanted.shape or float((found - wanted).abs().max()) > tolerance * scale:
+            raise PlanError(
+                f"quantize: the exported graph answers differently from the module at batch size {len(given[0])}",
+                "a forward whose result doesn't depend on the batch size or on random numbers in eval mode",
+            )
