@@ -27,18 +27,20 @@ def to_half(proto: onnx.ModelProto) -> None:
         if given.type.tensor_type.elem_type == TensorProto.FLOAT:
             inside = f"{given.name}_half"
             _rename_inputs(graph, given.name, inside)
-            cast = helper.make_node("Cast", [given.name], [inside], name=f"{given.name}_to_half", to=TensorProto.FLOAT16)
-            graph.node.insert(0, cast)
+            graph.node.insert(0, _cast(given.name, inside, TensorProto.FLOAT16))
     for output in graph.output:
         if output.type.tensor_type.elem_type == TensorProto.FLOAT:
             inside = f"{output.name}_half"
             for node in graph.node:
                 node.output[:] = [inside if name == output.name else name for name in node.output]
             _rename_inputs(graph, output.name, inside)
-            cast = helper.make_node("Cast", [inside], [output.name], name=f"{output.name}_to_float", to=TensorProto.FLOAT)
-            graph.node.append(cast)
+            graph.node.append(_cast(inside, output.name, TensorProto.FLOAT))
     inferred = onnx.shape_inference.infer_shapes(proto, strict_mode=True)
     proto.CopyFrom(inferred)
+
+
+def _cast(given: str, made: str, to: int) -> onnx.NodeProto:
+    return helper.make_node("Cast", [given], [made], name=f"cast_to_{made}", to=to)
 
 
 def _convert(tensor: TensorProto) -> None:

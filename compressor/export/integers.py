@@ -1,13 +1,11 @@
 """Weights and biases of a Q/DQ graph stored as the integers they are."""
 
 import numpy as np
-import numpy.typing as npt
 import onnx
 from onnx import numpy_helper
 
 # Fake quantization leaves -128 unused for weights.
 WEIGHT_LIMIT = 127
-Array = npt.NDArray[np.generic]
 
 
 def store_integer_weights(proto: onnx.ModelProto) -> None:
@@ -21,7 +19,9 @@ def store_integer_weights(proto: onnx.ModelProto) -> None:
     for node in [n for n in graph.node if n.op_type == "QuantizeLinear" and n.input[0] in stored]:
         weight, scale = (numpy_helper.to_array(stored[name]) for name in node.input[:2])
         axis = next((a.i for a in node.attribute if a.name == "axis"), 0)
-        reciprocal = _along(np.float32(1) / scale.astype(np.float32), axis, weight.ndim)
+        shape = [1] * weight.ndim
+        shape[axis] = -1
+        reciprocal = (np.float32(1) / scale.astype(np.float32)).reshape(shape)
         integers = np.rint(weight.astype(np.float32) * reciprocal).clip(-WEIGHT_LIMIT, WEIGHT_LIMIT)
         graph.initializer.append(numpy_helper.from_array(integers.astype(np.int8), node.output[0]))
         graph.node.remove(node)
@@ -42,8 +42,7 @@ def store_integer_biases(proto: onnx.ModelProto) -> None:
         given, weight = (dequantized.get(name) for name in node.input[:2])
         if given is None or weight is None:
             continue
-        input_scale, weight_scale = (numpy_helper.to_array(stored[n.input[1]]) for n in (given, weight))
-        scale = (input_scale * weight_scale).astype(np.float32)
+        scale = np.multiply(*(numpy_helper.to_array(stored[n.input[1]]) for n in (given, weight))).astype(np.float32)
         bias = numpy_helper.to_array(stored[node.input[2]])
         integers = np.rint(bias.astype(np.float64) / scale).clip(-(2**31), 2**31 - 1).astype(np.int32)
         name = f"{node.output[0]}_bias"
@@ -66,9 +65,3 @@ def drop_unused(graph: onnx.GraphProto) -> None:
     written = {name for node in graph.node for name in node.output}
     for value in [v for v in graph.value_info if v.name not in written]:
         graph.value_info.remove(value)
-
-
-def _along(values: Array, axis: int, dimensions: int) -> Array:
-    if values.ndim == 0:
-        return values
-    return values.reshape([-1 if place == axis else 1 for place in range(dimensions)])

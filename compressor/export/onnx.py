@@ -54,15 +54,14 @@ def export_onnx(form: TorchForm, path: Path, example_inputs: tuple[Tensor, ...],
             store_integer_biases(proto)
         if form.spec.rest == "float16":
             to_half(proto)
-    _write_metadata(proto, form.info, names)
+    _write_metadata(proto, form, names)
     try:
         onnx.checker.check_model(proto, full_check=True)
     except onnx.checker.ValidationError as error:
         message = f"the exported graph for {path} is not valid ONNX: {error}"
         raise StageError(message, "this is a fault of the exporter; report it with the model") from error
     write_atomically(path, proto.SerializeToString(deterministic=True))
-    precision = "int8" if isinstance(form, QuantizedModel) else "fp32"
-    return OnnxModel(path, form.info, precision)
+    return OnnxModel(path, form.info, "int8" if isinstance(form, QuantizedModel) else "fp32")
 
 
 def read_metadata(path: Path) -> dict[str, str]:
@@ -137,7 +136,8 @@ def _quiet() -> Iterator[None]:
     disabled = logging.root.manager.disable
     logging.disable(logging.ERROR)
     try:
-        with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
+        said = io.StringIO()
+        with warnings.catch_warnings(), contextlib.redirect_stdout(said), contextlib.redirect_stderr(said):
             warnings.simplefilter("ignore")
             yield
     finally:
@@ -150,7 +150,8 @@ def _input_names(info: ModelInfo, count: int) -> list[str]:
     return ["input"] if count == 1 else [f"input_{place}" for place in range(count)]
 
 
-def _write_metadata(proto: onnx.ModelProto, info: ModelInfo, names: list[str]) -> None:
+def _write_metadata(proto: onnx.ModelProto, form: TorchForm, names: list[str]) -> None:
+    info = form.info
     proto.producer_name = "compressor"
     proto.producer_version = _version()
     entries = {
@@ -162,6 +163,8 @@ def _write_metadata(proto: onnx.ModelProto, info: ModelInfo, names: list[str]) -
         "input_names": json.dumps(names),
         "output": OUTPUT_NAME,
     }
+    if isinstance(form, QuantizedModel):
+        entries["scheme"] = form.spec.scheme
     for key, value in entries.items():
         entry = proto.metadata_props.add()
         entry.key, entry.value = PREFIX + key, value

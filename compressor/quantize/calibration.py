@@ -5,7 +5,7 @@ from collections.abc import Iterable
 import torch
 from torch import Tensor, distributed, fx
 
-from compressor.quantize.fake_quant import ActivationQuantizer
+from compressor.quantize.fake_quant import ActivationQuantizer, WeightQuantizer
 from compressor.quantize.insertion import activation_quantizers, weight_quantizers
 from compressor.quantize.observers import (
     Calibration,
@@ -40,16 +40,16 @@ def calibrate(
         quantizer.fit_to(weight)
     modes = {module: module.training for module in graph_module.modules()}
     graph_module.eval()
-    every = (*quantizers.values(), *(quantizer for quantizer, _ in weights))
-    for quantizer in every:
-        quantizer.enabled = False
+    rounding: list[ActivationQuantizer | WeightQuantizer] = [*quantizers.values(), *(found for found, _ in weights)]
+    for each in rounding:
+        each.enabled = False
     try:
         ranges = _measure(graph_module, quantizers, batches, method, percentile)
     finally:
-        for quantizer in every:
-            quantizer.enabled = True
-        for quantizer in quantizers.values():
-            quantizer.observer = None
+        for each in rounding:
+            each.enabled = True
+        for observed in quantizers.values():
+            observed.observer = None
         for module, mode in modes.items():
             module.training = mode
     device = next(graph_module.parameters()).device

@@ -77,13 +77,13 @@ def make_functional(graph_module: fx.GraphModule) -> None:
 
 def _functional_twin(target: object) -> object | None:
     """``aten.relu_.default`` to ``aten.relu.default``; None where an operator writes nothing."""
-    if not isinstance(target, torch._ops.OpOverload) or target.namespace != "aten":
-        return None
-    name = target._schema.name.removeprefix("aten::")
-    if not name.endswith("_") or name.startswith("_"):
+    # "aten.relu_.default"; other targets have no such name.
+    namespace, _, rest = str(target).partition(".")
+    name, _, overload = rest.partition(".")
+    if namespace != "aten" or not name.endswith("_") or name.startswith("_"):
         return None
     packet = getattr(torch.ops.aten, name[:-1], None)
-    return getattr(packet, target._overloadname, None)
+    return getattr(packet, overload, None)
 
 
 def _with_batch(inputs: tuple[Tensor, ...], count: int) -> tuple[Tensor, ...]:

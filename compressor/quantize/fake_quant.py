@@ -1,6 +1,7 @@
 """Modules that round values to integers and back while a network trains, and write Q/DQ when it is exported."""
 
 from collections.abc import Callable
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -12,6 +13,7 @@ SMALLEST_SCALE = 1e-12
 WEIGHT_LIMIT = 127
 ONNX_OPSET = 19
 Limits = tuple[int, int]
+Observe = Callable[[Tensor], None]
 
 
 def limits_of(dtype: torch.dtype) -> Limits:
@@ -21,7 +23,7 @@ def limits_of(dtype: torch.dtype) -> Limits:
 
 
 def asymmetric_parameters(low: Tensor, high: Tensor) -> tuple[Tensor, Tensor]:
-    """scale and zero_point of uint8 over [low, high], widened to contain 0.
+    """The scale and zero_point of uint8 over [low, high], widened to contain 0.
 
     ``scale = (high - low) / 255``, ``zero_point = round(-low / scale)``. The largest value,
     ``255 * scale``, never exceeds ``high`` where ``low`` is 0: ONNX Runtime drops a ReLU6 only if the
@@ -59,7 +61,7 @@ class ActivationQuantizer(nn.Module):
         self.dtype = dtype
         self.half_scale = half_scale
         self.enabled = True
-        self.observer: Callable[[Tensor], None] | None = None
+        self.observer: Observe | None = None
         self.register_buffer("scale", torch.tensor(1.0))
         # A float, so that a moving average of the buffers leaves a constant as it is.
         self.register_buffer("zero_point", torch.tensor(0.0))
@@ -155,7 +157,7 @@ class WeightQuantizer(nn.Module):
 
 def _quantize_dequantize(x: Tensor, scale: Tensor, zero_point: Tensor, axis: int | None = None) -> Tensor:
     """The pair of ONNX operators that a runtime reads as "this tensor is integers"."""
-    attributes = {} if axis is None else {"axis": axis}
+    attributes: dict[str, Any] = {} if axis is None else {"axis": axis}
     quantized = torch.onnx.ops.symbolic(
         "QuantizeLinear", (x, scale, zero_point), attributes, dtype=zero_point.dtype, shape=x.shape, version=ONNX_OPSET
     )

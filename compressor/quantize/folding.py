@@ -61,6 +61,7 @@ def _fold(graph_module: fx.GraphModule, norm: fx.Node, layer: fx.Node) -> None:
     weight, bias = value(weight_node), value(layer.args[2]) if len(layer.args) > 2 else None
     assert weight is not None
     epsilon = norm.args[7]
+    assert isinstance(epsilon, float)
     with torch.no_grad():
         factor = torch.rsqrt(variance + epsilon)
         factor = factor if gamma is None else factor * gamma

@@ -62,10 +62,15 @@ def is_clipped_at_zero(node: fx.Node) -> bool:
     if node.target in (aten.relu.default, aten.relu6.default):
         return True
     if node.target is aten.hardtanh.default:
-        return len(node.args) > 1 and node.args[1] == 0
+        return _argument(node, 1) == 0
     if node.target is aten.clamp.default:
-        return len(node.args) > 1 and node.args[1] == 0
+        return _argument(node, 1) == 0
     return False
+
+
+def _argument(node: fx.Node, place: int) -> float | None:
+    value = node.args[place] if len(node.args) > place else None
+    return value if isinstance(value, int | float) else None
 
 
 def sources(node: fx.Node) -> list[fx.Node]:

@@ -183,9 +183,7 @@ class _OnnxRuntimeRules:
     def _quantizer(self, node: fx.Node) -> Quantizer:
         owner = self.grid[node]
         shares = "" if owner is node else f"quantize_{owner.name}"
-        return Quantizer(
-            name=f"quantize_{node.name}", node=node.name, role="activation", dtype="uint8", shares=shares
-        )
+        return Quantizer(name=f"quantize_{node.name}", node=node.name, role="activation", dtype="uint8", shares=shares)
 
 
 def _after_activation(node: fx.Node) -> fx.Node:

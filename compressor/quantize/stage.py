@@ -1,0 +1,165 @@
+"""The quantize stage: calibrate, score, train with rounding, and keep whichever is better on validation."""
+
+import copy
+from typing import Any, ClassVar
+
+from pydantic import Field
+from torch import Tensor, fx, nn
+
+from compressor.context import Progress, RunContext
+from compressor.distill import KdSettings, recover
+from compressor.errors import PlanError
+from compressor.models import QuantizationSpec, QuantizedModel, TorchModel
+from compressor.quantize.calibration import Batches, calibrate
+from compressor.quantize.capture import capture
+from compressor.quantize.insertion import insert_quantizers
+from compressor.quantize.observers import Calibration
+from compressor.quantize.placement import place
+from compressor.stage import Stage, StageResult
+from compressor.structure import manifest_of
+from compressor.training import TrainSettings, evaluate
+from compressor.training.evaluate import is_channels_last
+
+EXAMPLES = 4
+
+
+class Quantize(Stage):
+    """Round weights and activations to 8 bits, and train the network to answer well all the same."""
+
+    kind: ClassVar[str] = "quantize"
+    accepts: ClassVar[tuple[type, ...]] = (TorchModel,)
+    produces: ClassVar[type] = QuantizedModel
+
+    calibration: Calibration = Field(
+        default="minmax",
+        description="how ranges are found: 'minmax' takes the mean over batches of their extremes, 'percentile' "
+        "leaves outliers out, 'entropy' loses the least information (KL divergence)",
+    )
+    calibration_batches: int = Field(default=8, ge=1, description="batches of the training split that are measured")
+    calibration_batch_size: int = Field(default=64, ge=1, description="samples in each of them")
+    percentile: float = Field(
+        default=99.99, gt=50, le=100, description="share of values inside the range on each side, in percent"
+    )
+    qat: bool = Field(
+        default=True, description="train with rounding after calibration; off leaves it at calibration (PTQ)"
+    )
+    observer_epochs: int = Field(
+        default=1,
+        ge=0,
+        description="after each of the first epochs the ranges are measured again, since the weights have moved; "
+        "then they are frozen",
+    )
+    train: TrainSettings = Field(
+        default=TrainSettings(epochs=3, lr=2e-4, schedule="cosine", weight_decay=0.0),
+        description="training with rounding: short and gentle, since the network is trained already",
+    )
+    kd: KdSettings = Field(default=KdSettings(), description="distillation from the run's teachers meanwhile")
+    skip: tuple[str, ...] = Field(
+        default=(), description="layers to leave in float, by name; 'layer4.*' matches all that starts so"
+    )
+
+    def check(self, model: Any, ctx: RunContext) -> list[str]:
+        """The graph must be captured and the rules must find layers in it."""
+        _, spec = self._placed(model.module, ctx)
+        return [f"{_integer_layers(spec)} layers in int8 by the rules for {spec.scheme}", *_notes_of(spec)]
+
+    def run(self, model: TorchModel, ctx: RunContext) -> StageResult:
+        """Calibrate, score; train, score; keep the better."""
+        structure = manifest_of(model.module)
+        higher = ctx.task.higher_is_better
+        graph, spec = self._quantized(model.module, ctx)
+        ctx.progress(Progress("quantize", message="scoring the calibrated network"))
+        ptq_score = evaluate(graph, ctx).value
+        metrics: dict[str, Any] = {"scheme": spec.scheme, "int8_layers": _integer_layers(spec), "ptq_score": ptq_score}
+        notes = _notes_of(spec)
+        if self.qat:
+            trained = copy.deepcopy(graph)
+            result = recover(
+                trained, ctx, self.train, self.kd, name="qat", before_epoch=self._recalibrate(trained, ctx)
+            )
+            metrics["qat_score"] = result.score
+            metrics["qat_precision"] = result.precision
+            is_better = result.score > ptq_score if higher else result.score < ptq_score
+            graph = trained if is_better else graph
+            metrics["kept"] = "qat" if is_better else "ptq"
+            notes.append(
+                f"kept {metrics['kept'].upper()}: on validation PTQ scores {ptq_score:.4f}, QAT {result.score:.4f}"
+            )
+            if ctx.control:
+                metrics["ptq_after_same_epochs"] = self._control(model.module, ctx)
+        else:
+            metrics["kept"] = "ptq"
+        graph.eval().cpu()
+        return StageResult(QuantizedModel(graph, model.info, spec, structure, model.builder), metrics, notes)
+
+    def _placed(self, module: nn.Module, ctx: RunContext) -> tuple[fx.GraphModule, QuantizationSpec]:
+        """The captured graph and where quantizers go in it, on the CPU."""
+        if ctx.target.precision != "int8":
+            raise PlanError(
+                f"quantize: the target's precision is {ctx.target.precision}: it runs int8 no faster",
+                "--set target.precision=int8, or leave the quantize stage out",
+            )
+        graph = capture(copy.deepcopy(module).cpu(), ctx.task.example_inputs(ctx.data, EXAMPLES))
+        spec = place(graph, ctx.target, self.skip)
+        if not _integer_layers(spec):
+            raise PlanError(
+                "quantize: no layer can be computed in integers: " + ("; ".join(_notes_of(spec)) or "none has weights"),
+                "a profile without the quantize stage, or another quantize.skip",
+            )
+        return graph, spec
+
+    def _quantized(self, module: nn.Module, ctx: RunContext) -> tuple[fx.GraphModule, QuantizationSpec]:
+        """A calibrated graph of the module on the run's device."""
+        ctx.progress(Progress("quantize", message="capturing the graph and measuring ranges"))
+        graph, spec = self._placed(module, ctx)
+        insert_quantizers(graph, spec).to(ctx.device)
+        self._calibrate(graph, ctx)
+        return graph, spec
+
+    def _calibrate(self, graph: fx.GraphModule, ctx: RunContext) -> None:
+        calibrate(graph, self._batches(graph, ctx), self.calibration, self.percentile)
+
+    def _batches(self, graph: fx.GraphModule, ctx: RunContext) -> Batches:
+        """The first batches of the training split in the order of epoch 0, not augmented."""
+        channels_last = is_channels_last(graph)
+        batches: list[tuple[Tensor, ...]] = []
+        for batch in ctx.data.training_batches(self.calibration_batch_size, ctx.seed, epoch=0):
+            batches.append(batch.to(ctx.device, channels_last).inputs)
+            if len(batches) == self.calibration_batches:
+                break
+        return batches
+
+    def _recalibrate(self, graph: fx.GraphModule, ctx: RunContext) -> Any:
+        def before_epoch(epoch: int) -> None:
+            if 1 <= epoch <= self.observer_epochs:
+                self._calibrate(graph, ctx)
+
+        return before_epoch
+
+    def _control(self, module: nn.Module, ctx: RunContext) -> float:
+        """PTQ of the float network after the same epochs with the same teachers.
+
+        A network that was not trained to its end gains from any further epoch; only what QAT has over
+        this is due to rounding while training.
+        """
+        longer = copy.deepcopy(module)
+        recover(longer, ctx, self.train, self.kd, name="float_same_epochs")
+        graph, _ = self._quantized(longer, ctx)
+        return evaluate(graph, ctx).value
+
+
+def _integer_layers(spec: QuantizationSpec) -> int:
+    return sum(quantizer.role == "weight" for quantizer in spec.quantizers)
+
+
+def _notes_of(spec: QuantizationSpec) -> list[str]:
+    """One line a reason, with the layers that it keeps in float."""
+    by_reason: dict[str, list[str]] = {}
+    for layer, reason in spec.float_layers.items():
+        by_reason.setdefault(reason, []).append(layer)
+    return [f"in float: {_listed(layers)} ({reason})" for reason, layers in by_reason.items()]
+
+
+def _listed(names: list[str], shown: int = 4) -> str:
+    more = f" and {len(names) - shown} more" if len(names) > shown else ""
+    return ", ".join(names[:shown]) + more
