@@ -197,7 +197,7 @@ def _identity(module: nn.Module, settings: TrainSettings, ctx: RunContext, preci
         digest.update(part.encode())
     for key, value in module.state_dict().items():
         digest.update(f"{key}{tuple(value.shape)}".encode())
-        digest.update(value.detach().cpu().contiguous().view(torch.uint8).numpy().tobytes() if value.dim() else b"")
+        digest.update(value.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().tobytes())
     return digest.hexdigest()
 
 
