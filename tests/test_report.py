@@ -1,0 +1,59 @@
+"""The report survives JSON, and refuses what it doesn't know."""
+
+from pathlib import Path
+
+import pytest
+from pydantic import ValidationError
+
+from compressor.report import Latency, Ratios, Report, ScoreInfo, StageRecord
+
+
+def report() -> Report:
+    latency = Latency(p50=1.5, p90=2.0, p99=3.0, runs=100, runtime="onnxruntime", reference_p50=3.0)
+    record = StageRecord(name="00-reference", kind="reference", seconds=1.0, score=0.9, latency_ms=latency)
+    return Report(
+        status="ok",
+        profile={"name": "mobile-cpu"},
+        seed=0,
+        environment={},
+        command="compress run",
+        model={},
+        data={},
+        score=ScoreInfo(name="accuracy", higher_is_better=True, split="test", count=360),
+        stages=[record],
+        ratios=Ratios(size=2.0),
+    )
+
+
+def test_reads_what_was_written(tmp_path: Path) -> None:
+    path = tmp_path / "report.json"
+    path.write_text(report().model_dump_json())
+    assert Report.read(path) == report()
+
+
+def test_names_of_the_first_schema_stay() -> None:
+    promised = {
+        "status",
+        "profile",
+        "seed",
+        "environment",
+        "command",
+        "model",
+        "teachers",
+        "data",
+        "score",
+        "stages",
+        "artifacts",
+        "ratios",
+        "budget",
+    }
+    assert promised <= set(report().model_dump())
+    assert report().schema_version == 1
+    stage = {"name", "kind", "seconds", "cached", "params", "macs", "size_bytes", "score", "score_stderr"}
+    stage |= {"latency_ms", "kd", "notes", "artifact"}
+    assert stage <= set(StageRecord.model_fields)
+
+
+def test_unknown_fields_are_refused() -> None:
+    with pytest.raises(ValidationError, match="no_such_field"):
+        Report.model_validate({**report().model_dump(), "no_such_field": 1})
