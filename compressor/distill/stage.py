@@ -1,0 +1,79 @@
+"""The distill stage: train a student against the run's teachers."""
+
+from typing import ClassVar
+
+from pydantic import Field
+
+from compressor.context import RunContext
+from compressor.distill.recover import recover
+from compressor.distill.settings import KdSettings
+from compressor.distill.students import Chosen, auto_student, inherit, named_student, same_architecture
+from compressor.models import Form, TorchModel
+from compressor.stage import Stage, StageResult
+from compressor.target import Budget
+from compressor.training import TrainSettings, evaluate
+
+
+class StudentBudget(Budget):
+    """What the student may have: ``macs`` and ``params``, which are known before it is trained."""
+
+    def limits(self) -> dict[str, float]:
+        """The limits that are set."""
+        return {key: value for key in ("macs", "params") if (value := getattr(self, key)) is not None}
+
+
+class Distill(Stage):
+    """Response-based distillation into a student (Hinton et al. 2015)."""
+
+    kind: ClassVar[str] = "distill"
+    accepts: ClassVar[tuple[type, ...]] = (TorchModel,)
+    produces: ClassVar[type] = TorchModel
+
+    student: str = Field(
+        default="same",
+        description="'same' (self-distillation), 'auto' (the largest smaller relative within the budget), "
+        "or a network of a known library: 'torchvision:NAME', 'timm:NAME'",
+    )
+    budget: StudentBudget = Field(
+        default=StudentBudget(), description="what an 'auto' student may have at most: macs, params"
+    )
+    inherit: bool = Field(
+        default=True, description="start from the reference's tensors where name and shape are the same"
+    )
+    train: TrainSettings = Field(default=TrainSettings(), description="how long and how")
+    kd: KdSettings = Field(default=KdSettings(), description="alpha and temperature")
+
+    def check(self, model: Form, ctx: RunContext) -> list[str]:
+        """Choose and build the student, and show it the data."""
+        assert isinstance(model, TorchModel)
+        chosen = self._choose(model, ctx)
+        ctx.task.check(chosen.model.module, ctx.data)
+        return [f"student: {chosen.reason}"]
+
+    def run(self, model: TorchModel, ctx: RunContext) -> StageResult:
+        """Train the student; its best epoch by validation is the result."""
+        chosen = self._choose(model, ctx)
+        student = chosen.model
+        notes = [f"student: {chosen.reason}"]
+        if self.inherit and self.student != "same":
+            shared = inherit(student.module, model.module)
+            notes.append(f"{shared} weight tensors of the student start from the reference's")
+        before = evaluate(student.module.to(ctx.device), ctx).value
+        result = recover(student.module, ctx, self.train, self.kd, name="distill")
+        metrics = {
+            "validation_before": before,
+            "validation_score": result.score,
+            "best_epoch": result.best_epoch + 1,
+            "steps": result.steps,
+            "history": result.history,
+        }
+        return StageResult(student, metrics, notes)
+
+    def _choose(self, model: TorchModel, ctx: RunContext) -> Chosen:
+        if ctx.student is not None:
+            return Chosen(ctx.student, "the network given with --student")
+        if self.student == "same":
+            return same_architecture(model)
+        if self.student == "auto":
+            return auto_student(model, self.budget.limits(), ctx)
+        return named_student(self.student, model, ctx.seed)

@@ -1,0 +1,192 @@
+"""Which network learns: the same, a named one, or the largest smaller relative that fits a budget."""
+
+import copy
+import inspect
+from collections.abc import Iterator
+from dataclasses import dataclass
+from math import ceil
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from compressor.context import RunContext
+from compressor.errors import BudgetError, InputError, PlanError
+from compressor.factories import build, is_known_library, parse_factory, resolve
+from compressor.measure import count_macs, count_params
+from compressor.models import FactoryRef, TorchModel
+
+WIDTHS = ("width", "width_mult", "width_multiplier", "width_per_group", "base_width", "embed_dim")
+DEPTHS = ("layers", "depths", "depth", "num_layers", "blocks")
+SHARES = (0.75, 0.5, 0.375, 0.25)
+FAMILIES = (
+    ("resnet152", "resnet101", "resnet50", "resnet34", "resnet18"),
+    ("vgg19_bn", "vgg16_bn", "vgg13_bn", "vgg11_bn"),
+    ("vgg19", "vgg16", "vgg13", "vgg11"),
+    ("mobilenet_v3_large", "mobilenet_v3_small"),
+    tuple(f"efficientnet_b{size}" for size in range(7, -1, -1)),
+    ("efficientnet_v2_l", "efficientnet_v2_m", "efficientnet_v2_s"),
+    ("convnext_large", "convnext_base", "convnext_small", "convnext_tiny"),
+    ("densenet161", "densenet201", "densenet169", "densenet121"),
+    ("shufflenet_v2_x2_0", "shufflenet_v2_x1_5", "shufflenet_v2_x1_0", "shufflenet_v2_x0_5"),
+    ("mnasnet1_3", "mnasnet1_0", "mnasnet0_75", "mnasnet0_5"),
+    ("swin_b", "swin_s", "swin_t"),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Chosen:
+    """A student and why it is this one."""
+
+    model: TorchModel
+    reason: str
+
+
+def same_architecture(reference: TorchModel) -> Chosen:
+    """The reference's own architecture and weights: self-distillation."""
+    student = TorchModel(copy.deepcopy(reference.module), reference.info, reference.builder)
+    return Chosen(student, "the same architecture, starting from the reference's weights")
+
+
+def named_student(name: str, reference: TorchModel, seed: int) -> Chosen:
+    """A network of a known library, ``"torchvision:resnet18"``, with as many outputs as the reference.
+
+    Raises:
+        InputError: The name is not of a known library, or it doesn't build.
+    """
+    ref = parse_factory(name, _classes_argument(name, reference))
+    if not is_known_library(ref):
+        raise InputError(
+            f"student '{name}' would import code: a profile names only torchvision, timm, transformers or compressor",
+            f"--student {name} on the command line",
+        )
+    return Chosen(_fresh(ref, reference, seed), f"{ref.reference}, as asked")
+
+
+def auto_student(reference: TorchModel, budget: dict[str, float], ctx: RunContext) -> Chosen:
+    """The relative with the most MACs among those within the budget.
+
+    Relatives are the same factory with its width and depth arguments scaled down, or the smaller
+    members of the same torchvision family. Of two with about as many MACs (within a tenth) the one
+    with fewer layers wins: on small inputs each call costs as much as its arithmetic.
+
+    Args:
+        reference: What is made smaller.
+        budget: ``{"macs": .., "params": ..}``, as fractions of the reference or counts; may be empty.
+        ctx: Gives example inputs and the seed.
+
+    Raises:
+        PlanError: The reference has no factory, or its factory nothing to scale.
+        BudgetError: Relatives exist, but none fits.
+    """
+    if reference.info.factory is None:
+        raise PlanError(
+            "student 'auto' needs to know how the network is built, and this model names no factory",
+            "save it with compressor.save_checkpoint(..., factory=...), or --student same",
+        )
+    inputs = ctx.task.example_inputs(ctx.data, 2)
+    full = _cost(reference.module, inputs)
+    limits = {key: value * full[key] if value <= 1 else value for key, value in budget.items()}
+    relatives = [(ref, *_measured(ref, inputs)) for ref in _relatives(reference.info.factory)]
+    if not relatives:
+        raise PlanError(
+            f"student 'auto': {reference.info.factory.reference} has no width or depth argument and no smaller relative",
+            "--student same, or --student torchvision:NAME",
+        )
+    fitting = [entry for entry in relatives if all(entry[1][key] <= limit for key, limit in limits.items())]
+    if not fitting:
+        key = next(iter(limits))
+        smallest = min(entry[1][key] for entry in relatives)
+        raise BudgetError(
+            f"student 'auto': no relative of {reference.info.factory.reference} has {key} <= {limits[key]:,.0f}",
+            smallest / full[key],
+            f"--set distill.budget.{key}={ceil(1000 * smallest / full[key]) / 1000}",
+        )
+    most = max(entry[1]["macs"] for entry in fitting)
+    close = [entry for entry in fitting if entry[1]["macs"] >= 0.9 * most]
+    ref, cost, _ = min(close, key=lambda entry: (entry[2], -entry[1]["macs"]))
+    arguments = ", ".join(f"{key}={value}" for key, value in ref.arguments.items())
+    reason = (
+        f"{ref.reference}({arguments}): {cost['macs'] / full['macs']:.0%} of the reference's MACs, "
+        f"{cost['params'] / full['params']:.0%} of its parameters; the most MACs within the budget "
+        f"among {len(relatives)} relatives"
+    )
+    return Chosen(_fresh(ref, reference, ctx.seed), reason)
+
+
+def inherit(student: nn.Module, reference: nn.Module) -> int:
+    """Copy the reference's tensors of the same name and shape into a student; how many there were."""
+    known = reference.state_dict()
+    own = student.state_dict()
+    shared = {key: known[key] for key in own if key in known and known[key].shape == own[key].shape}
+    student.load_state_dict(shared, strict=False)
+    return sum(value.dim() > 1 for value in shared.values())
+
+
+def _relatives(ref: FactoryRef) -> Iterator[FactoryRef]:
+    """Smaller versions of a factory's network."""
+    module, _, name = ref.reference.rpartition(":")
+    for family in FAMILIES:
+        if name in family and module.startswith("torchvision"):
+            for smaller in family[family.index(name) + 1 :]:
+                yield FactoryRef(reference=f"{module}:{smaller}", arguments=ref.arguments)
+    known = _arguments(ref)
+    width = next((key for key in WIDTHS if key in known), None)
+    depth = next((key for key in DEPTHS if key in known), None)
+    widths = [known[width]] if width else [None]
+    depths = [known[depth]] if depth else [None]
+    if width:
+        widths += [_scaled(known[width], share) for share in SHARES]
+    if depth and _halved(known[depth]) != known[depth]:
+        depths.append(_halved(known[depth]))
+    for chosen_depth in depths:
+        for chosen_width in widths:
+            changed = {key: value for key, value in ((width, chosen_width), (depth, chosen_depth)) if key}
+            if any(known[key] != value for key, value in changed.items()):
+                yield FactoryRef(reference=ref.reference, arguments={**ref.arguments, **changed})
+
+
+def _arguments(ref: FactoryRef) -> dict[str, Any]:
+    """The factory's scalable arguments with their values, given or by default."""
+    scalable: dict[str, Any] = {}
+    for key, parameter in inspect.signature(resolve(ref)).parameters.items():
+        value = ref.arguments.get(key, parameter.default)
+        if key in (*WIDTHS, *DEPTHS) and isinstance(value, (int, float, list, tuple)):
+            scalable[key] = value
+    if "mobilenet_v2" in ref.reference:
+        scalable.setdefault("width_mult", ref.arguments.get("width_mult", 1.0))
+    return scalable
+
+
+def _scaled(value: float, share: float) -> float:
+    return value * share if isinstance(value, float) else max(8, round(value * share / 8) * 8)
+
+
+def _halved(value: Any) -> Any:
+    if isinstance(value, (list, tuple)):
+        return [max(1, count // 2) for count in value]
+    return max(1, value // 2)
+
+
+def _measured(ref: FactoryRef, inputs: tuple[Tensor, ...]) -> tuple[dict[str, float], int]:
+    module = build(ref)
+    layers = sum(isinstance(m, (nn.Conv2d, nn.Linear)) for m in module.modules())
+    return _cost(module, inputs), layers
+
+
+def _cost(module: nn.Module, inputs: tuple[Tensor, ...]) -> dict[str, float]:
+    return {"macs": float(count_macs(module, inputs)), "params": float(count_params(module))}
+
+
+def _fresh(ref: FactoryRef, reference: TorchModel, seed: int) -> TorchModel:
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        module = build(ref)
+    return TorchModel(module, reference.info.model_copy(update={"factory": ref}))
+
+
+def _classes_argument(name: str, reference: TorchModel) -> dict[str, Any]:
+    arguments: dict[str, Any] = {"num_classes": len(reference.info.classes)} if reference.info.classes else {}
+    if name.startswith("timm") and reference.info.inputs:
+        arguments["in_chans"] = reference.info.inputs[0].shape[0]
+    return arguments

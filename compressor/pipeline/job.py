@@ -1,0 +1,173 @@
+"""One run as asked for, and made ready: device found, model described, quick runs shortened."""
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import torch
+
+from compressor.context import Progress, RunContext, Teacher, silent
+from compressor.data import Data
+from compressor.data.load import shorten
+from compressor.distill.students import named_student
+from compressor.errors import InputError, MissingError, PlanError, did_you_mean
+from compressor.factories import build, parse_factory
+from compressor.models import InputSpec, TorchModel
+from compressor.profile import Profile
+from compressor.stage import Stage
+from compressor.tasks import Task
+
+QUICK_TRAIN, QUICK_OTHER, QUICK_EPOCHS = 1000, 500, 1
+
+
+@dataclass(frozen=True)
+class Job:
+    """Everything a run is asked for.
+
+    Args:
+        model: The trained network: the reference.
+        data: Its data.
+        profile: Target, budget and stages.
+        task: What a batch means.
+        out: The run's folder.
+        teachers: Replace the reference as teacher; empty for the reference itself.
+        student: Replaces the profile's choice: ``"same"``, ``"auto"``, a factory or a loaded network.
+        seed: The first seed.
+        seeds: How many seeds to run and average.
+        device: ``"auto"`` or a torch device.
+        quick: Little data and few epochs; marked in the report.
+        control: Everything once more without distillation.
+        stop_before: Leave out the stage of this kind and all after it.
+        fresh: Redo every stage, whatever is cached.
+        command: What to type to run it again.
+    """
+
+    model: TorchModel
+    data: Data
+    profile: Profile
+    task: Task
+    out: Path
+    teachers: tuple[Teacher, ...] = ()
+    student: TorchModel | str | None = None
+    seed: int = 0
+    seeds: int = 1
+    device: str = "auto"
+    quick: bool = False
+    control: bool = False
+    stop_before: str | None = None
+    fresh: bool = False
+    command: str = ""
+
+    @property
+    def stages(self) -> tuple[Stage, ...]:
+        """The profile's stages, as this run does them."""
+        return self.profile.stages
+
+    def context(self, workdir: Path, teachers: tuple[Teacher, ...], progress: object = silent) -> RunContext:
+        """What stages are handed, for one folder and one set of teachers."""
+        assert callable(progress)
+        student = self.student if isinstance(self.student, TorchModel) else None
+        return RunContext(
+            task=self.task,
+            data=self.data,
+            target=self.profile.target,
+            budget=self.profile.budget,
+            reference=self.model,
+            teachers=teachers,
+            student=student,
+            device=self.device,
+            workdir=workdir,
+            seed=self.seed,
+            control=self.control,
+            progress=progress,
+        )
+
+    @property
+    def all_teachers(self) -> tuple[Teacher, ...]:
+        """The teachers given, else the reference."""
+        return self.teachers or (Teacher(self.model),)
+
+
+def prepared(job: Job) -> Job:
+    """The job with its device found, its model described by its data, its stages cut and shortened.
+
+    Raises:
+        PlanError: ``stop_before`` names no stage of the profile, or no stage is left.
+        MissingError: The device isn't here.
+        InputError: The student can't be built.
+    """
+    job = replace(job, device=_device(job.device), model=_described(job.model, job.data, job.task))
+    stages = _cut(job.profile.stages, job.stop_before)
+    if isinstance(job.student, str):
+        stages, student = _student(job, stages)
+        job = replace(job, student=student)
+    if job.quick:
+        stages = tuple(_quick(stage) for stage in stages)
+        job = replace(job, data=shorten(job.data, QUICK_TRAIN, QUICK_OTHER))
+    return replace(job, profile=replace(job.profile, stages=stages))
+
+
+def _device(name: str) -> str:
+    if name == "auto":
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    if name.startswith("cuda") and not torch.cuda.is_available():
+        raise MissingError(f"--device {name}: no CUDA device here", "--device cpu")
+    return name
+
+
+def _described(model: TorchModel, data: Data, task: Task) -> TorchModel:
+    """Fill in what the model file doesn't say from the data."""
+    info = model.info
+    changed: dict[str, object] = {"task": task.name}
+    if not info.inputs:
+        sample = task.example_inputs(data, 1)[0]
+        mean, std = (data.normalise.mean, data.normalise.std) if data.normalise else ((), ())
+        changed["inputs"] = (InputSpec(shape=tuple(sample.shape[1:]), mean=mean, std=std),)
+    if not info.classes:
+        changed["classes"] = data.classes
+    return replace(model, info=info.model_copy(update=changed))
+
+
+def _cut(stages: tuple[Stage, ...], stop_before: str | None) -> tuple[Stage, ...]:
+    if stop_before is None:
+        return stages
+    kinds = [stage.kind for stage in stages]
+    if stop_before not in kinds:
+        raise PlanError(
+            f"--stop-before {stop_before}: the profile has no such stage{did_you_mean(stop_before, kinds)}",
+            f"one of: {', '.join(kinds)}",
+        )
+    kept = stages[: kinds.index(stop_before)]
+    if not kept:
+        raise PlanError(f"--stop-before {stop_before} leaves no stage", f"one of: {', '.join(kinds[1:])}")
+    return kept
+
+
+def _student(job: Job, stages: tuple[Stage, ...]) -> tuple[tuple[Stage, ...], TorchModel | None]:
+    """A student named on the command line: a profile's word is set in the stage, a factory is built here."""
+    assert isinstance(job.student, str)
+    if not any("student" in type(stage).model_fields for stage in stages):
+        raise InputError(f"--student {job.student}: the profile has no distill stage", "a profile with one")
+    if job.student in ("same", "auto"):
+        update = {"student": job.student}
+        changed = (s.model_copy(update=update) if "student" in type(s).model_fields else s for s in stages)
+        return tuple(changed), None
+    if job.student.startswith(("torchvision:", "timm:")):
+        return stages, named_student(job.student, job.model, job.seed).model
+    ref = parse_factory(job.student, {})
+    with torch.random.fork_rng():
+        torch.manual_seed(job.seed)
+        module = build(ref)
+    return stages, TorchModel(module, job.model.info.model_copy(update={"factory": ref}))
+
+
+def _quick(stage: Stage) -> Stage:
+    train = getattr(stage, "train", None)
+    if train is None:
+        return stage
+    return stage.model_copy(update={"train": train.model_copy(update={"epochs": min(train.epochs, QUICK_EPOCHS)})})
+
+
+def report_progress(job: Job, progress: object, message: str) -> None:
+    """Say where the pipeline itself is."""
+    assert callable(progress)
+    progress(Progress(job.profile.name, message=message))

@@ -1,0 +1,202 @@
+"""The loop: one arm of a run from the reference through every stage, each from cache or done and measured."""
+
+import copy
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from compressor.context import Progress, Teacher
+from compressor.loading import load_form, save_form
+from compressor.measure import Snapshot, snapshot
+from compressor.models import EngineModel, Form, OnnxModel, TorchModel
+from compressor.pipeline.cache import StageFolder, file_digest, module_digest, stage_key
+from compressor.pipeline.job import Job
+from compressor.pipeline.plan import check
+from compressor.report import StageRecord
+from compressor.stage import Stage
+
+
+@dataclass
+class Arm:
+    """What one pass over the stages has measured so far.
+
+    Args:
+        records: The reference's first.
+        snapshots: Each record's own, for paired comparisons.
+        digests: What each stage's result is, by content.
+    """
+
+    records: list[StageRecord]
+    snapshots: list[Snapshot]
+    digests: list[str]
+
+
+def run_arm(job: Job, folder: Path, teachers: tuple[Teacher, ...], progress: Callable[[Progress], None], arm: Arm) -> None:
+    """Run every stage in turn; ``arm`` grows as stages finish, so it is right after a failure too.
+
+    Args:
+        job: Prepared.
+        folder: Holds a folder per stage.
+        teachers: Empty for the control arm.
+        progress: Where reports go.
+        arm: Filled in.
+    """
+    facts = _facts(job, teachers)
+    parent = module_digest(job.model.module)
+    reference = _reference(job, folder, stage_key(None, parent, facts), progress, arm)
+    current = _Current(replace(job.model, module=copy.deepcopy(job.model.module)), None, job.model.builder)
+    checked = False
+    for index, stage in enumerate(job.stages, 1):
+        name = f"{index:02d}-{stage.kind}"
+        place = StageFolder(folder / name, stage_key(stage, parent, facts))
+        done = None if job.fresh else place.result()
+        if done is None:
+            if not checked:
+                check(job)
+                checked = True
+            done = _do(stage, name, current, place, job, teachers, progress, reference)
+            cached = False
+        else:
+            cached = True
+        taken = Snapshot.load(place.path)
+        record = StageRecord.model_validate(done["record"]).model_copy(update={"cached": cached})
+        arm.records.append(record)
+        arm.snapshots.append(taken)
+        arm.digests.append(done["content"])
+        parent = done["content"]
+        current = _Current(None, place.path, job.model.builder)
+
+
+@dataclass
+class _Current:
+    """The form that the next stage is handed: in memory, or in a folder until someone needs it."""
+
+    form: Form | None
+    folder: Path | None
+    builder: Callable[[], torch.nn.Module] | None
+
+    def load(self) -> Form:
+        if self.form is None:
+            assert self.folder is not None
+            self.form = load_form(self.folder, factory=self.builder)
+        return self.form
+
+
+def _reference(
+    job: Job, folder: Path, key: str, progress: Callable[[Progress], None], arm: Arm
+) -> Snapshot:
+    name = "00-reference"
+    place = StageFolder(folder / name, key)
+    done = None if job.fresh else place.result()
+    cached = done is not None
+    if done is None:
+        place.begin(job.fresh)
+        start = time.perf_counter()
+        ctx = job.context(place.path, job.all_teachers, progress)
+        taken = snapshot(name, job.model, ctx, place.path, None)
+        taken.save(place.path)
+        seconds = time.perf_counter() - start
+        record = _finished(taken, "reference", seconds, folder, {}, {}, {}, [])
+        done = {"record": record.model_dump(mode="json"), "content": module_digest(job.model.module)}
+        place.finish(done)
+    taken = Snapshot.load(place.path)
+    arm.records.append(StageRecord.model_validate(done["record"]).model_copy(update={"cached": cached}))
+    arm.snapshots.append(taken)
+    arm.digests.append(done["content"])
+    return taken
+
+
+def _do(
+    stage: Stage,
+    name: str,
+    current: _Current,
+    place: StageFolder,
+    job: Job,
+    teachers: tuple[Teacher, ...],
+    progress: Callable[[Progress], None],
+    reference: Snapshot,
+) -> dict[str, Any]:
+    """Run one stage, save its form, measure it, and only then declare it done."""
+    form = current.load()
+    place.begin(job.fresh)
+    ctx = job.context(place.path, teachers, _named(progress, name))
+    torch.manual_seed(job.seed)
+    start = time.perf_counter()
+    result = stage.run(form, ctx)
+    seconds = time.perf_counter() - start
+    save_form(result.model, place.path, job.task.example_inputs(job.data, 16))
+    taken = snapshot(name, result.model, ctx, place.path, reference)
+    taken.save(place.path)
+    settings = {"kind": stage.kind, **stage.model_dump(mode="json")}
+    record = _finished(
+        taken, stage.kind, seconds, place.path.parent, settings, ctx.decisions.read(), result.metrics, result.notes
+    )
+    done = {"record": record.model_dump(mode="json"), "content": _content(result.model, place.path)}
+    place.finish(done)
+    return done
+
+
+def _finished(
+    taken: Snapshot,
+    kind: str,
+    seconds: float,
+    folder: Path,
+    settings: dict[str, Any],
+    decisions: dict[str, Any],
+    metrics: dict[str, Any],
+    notes: list[str],
+) -> StageRecord:
+    return taken.record.model_copy(
+        update={
+            "kind": kind,
+            "seconds": round(seconds, 3),
+            "settings": settings,
+            "decisions": decisions,
+            "metrics": metrics,
+            "notes": notes,
+            "artifact": taken.artifact.path.relative_to(folder).as_posix(),
+        }
+    )
+
+
+def _content(form: Form, folder: Path) -> str:
+    if isinstance(form, (OnnxModel, EngineModel)):
+        return file_digest(form.path)
+    return file_digest(folder / "model.safetensors")
+
+
+def _facts(job: Job, teachers: tuple[Teacher, ...]) -> dict[str, Any]:
+    """Whatever besides settings and parent changes a stage's result."""
+    student = module_digest(job.student.module) if isinstance(job.student, TorchModel) else None
+    return {
+        "data": job.data.fingerprint,
+        "target": job.profile.target.model_dump(mode="json"),
+        "reference": module_digest(job.model.module),
+        "info": job.model.info.model_dump(mode="json"),
+        "teachers": [[_form_digest(teacher.model), teacher.weight] for teacher in teachers],
+        "student": student,
+        "task": [job.task.name, job.task.score_name, job.task.loss_name],
+        "seed": job.seed,
+        "device": job.device,
+        "threads": torch.get_num_threads(),
+        "control": job.control,
+        "quick": job.quick,
+    }
+
+
+def _form_digest(form: Form) -> str:
+    if isinstance(form, (OnnxModel, EngineModel)):
+        return file_digest(form.path)
+    return module_digest(form.module)
+
+
+def _named(progress: Callable[[Progress], None], name: str) -> Callable[[Progress], None]:
+    def report(event: Progress) -> None:
+        what = name if event.what in name else f"{name} {event.what}"
+        progress(replace(event, what=what))
+
+    return report

@@ -1,0 +1,169 @@
+"""run(): every arm and seed of a job, and the report they leave."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from compressor.context import Progress, silent
+from compressor.errors import CompressError
+from compressor.export.onnx import write_atomically
+from compressor.models import EngineModel, OnnxModel, TorchModel
+from compressor.pipeline.cache import file_digest, module_digest
+from compressor.pipeline.environment import describe_environment
+from compressor.pipeline.job import Job, prepared, report_progress
+from compressor.pipeline.loop import Arm, run_arm
+from compressor.pipeline.summary import (
+    artifact_of,
+    budget_checks,
+    mean_over_seeds,
+    ratios,
+    status_of,
+    with_control,
+)
+from compressor.report import Artifact, Report, ScoreInfo, Status
+from compressor.report_html import write_html
+
+
+def run(job: Job, progress: Callable[[Progress], None] = silent) -> Report:
+    """Run a job and write ``report.json`` and ``report.html`` into its folder.
+
+    Stages whose settings, input, data and code are unchanged come from the folder. With several
+    seeds each has a folder of its own and the report holds the means.
+
+    Returns:
+        The report; its status is ``ok`` or ``budget_missed``.
+
+    Raises:
+        CompressError: A stage failed, or the plan can't work. A report of what was done is written
+            first where at least the reference was measured.
+    """
+    job = prepared(job)
+    _point_to(job.out)
+    if job.seeds == 1:
+        return _run_seed(job, progress)
+    reports, paths = [], []
+    for index in range(job.seeds):
+        path = f"seed-{job.seed + index}"
+        one = replace(job, seed=job.seed + index, seeds=1, out=job.out / path)
+        report_progress(job, progress, f"seed {index + 1} of {job.seeds}")
+        reports.append(_run_seed(one, progress))
+        paths.append(path)
+    report = mean_over_seeds(reports, job.profile.budget, job.command, paths)
+    _write(report, job.out)
+    return report
+
+
+def _run_seed(job: Job, progress: Callable[[Progress], None]) -> Report:
+    arm, control = Arm([], [], []), Arm([], [], [])
+    status: Status = "failed"
+    try:
+        run_arm(job, job.out, job.all_teachers, progress, arm)
+        if job.control:
+            report_progress(job, progress, "the same without distillation")
+            without = replace(job, control=False)
+            run_arm(without, job.out / "control", (), progress, control)
+        status = "ok"
+    except KeyboardInterrupt:
+        status = "interrupted"
+        raise
+    except CompressError as error:
+        _write_partial(job, arm, control, "failed", str(error))
+        raise
+    finally:
+        if status == "interrupted":
+            _write_partial(job, arm, control, "interrupted", "interrupted; run again to go on")
+    report = _report(job, arm, control, None, [])
+    _write(report, job.out)
+    return report
+
+
+def _write_partial(job: Job, arm: Arm, control: Arm, status: Status, note: str) -> None:
+    if arm.records:
+        _write(_report(job, arm, control, status, [note]), job.out)
+
+
+def _report(job: Job, arm: Arm, control: Arm, status: Status | None, notes: list[str]) -> Report:
+    records = with_control(arm.records, control.records) if control.records else arm.records
+    checks = budget_checks(job.profile.budget, records) if status is None else []
+    test = job.data.test
+    return Report(
+        status=status or status_of(checks),
+        profile=job.profile.as_dict(),
+        seed=job.seed,
+        quick=job.quick,
+        environment=describe_environment(job.device),
+        command=job.command,
+        model={
+            **job.model.info.model_dump(mode="json"),
+            "sha256": job.model.info.sha256 or module_digest(job.model.module),
+        },
+        teachers=[_described(teacher.model, teacher.weight) for teacher in job.all_teachers],
+        data={
+            "source": job.data.source,
+            "fingerprint": job.data.fingerprint,
+            "counts": {name: len(job.data.split(name)) for name in ("train", "validation", "test")},
+            "classes": list(job.data.classes),
+            "flip": job.data.flip,
+            "notes": list(job.data.notes),
+        },
+        score=ScoreInfo(
+            name=job.task.score_name, higher_is_better=job.task.higher_is_better, split="test", count=len(test)
+        ),
+        stages=records,
+        artifacts=_artifacts(job.out, arm),
+        ratios=ratios(records),
+        budget=checks,
+        notes=notes,
+    )
+
+
+def _artifacts(out: Path, arm: Arm) -> list[Artifact]:
+    """The files of the last record, where it is not the reference itself."""
+    if len(arm.records) < 2:
+        return []
+    record, taken = arm.records[-1], arm.snapshots[-1]
+    path = taken.artifact.path
+    return [artifact_of(record, path.relative_to(out).as_posix(), taken.artifact.precision, file_digest(path))]
+
+
+def _described(model: Any, weight: float) -> dict[str, Any]:
+    info: dict[str, Any] = {"source": model.info.source, "weight": weight}
+    if isinstance(model, TorchModel):
+        info["sha256"] = model.info.sha256 or module_digest(model.module)
+    elif isinstance(model, (OnnxModel, EngineModel)):
+        info["sha256"] = file_digest(model.path)
+    return info
+
+
+def _write(report: Report, out: Path) -> None:
+    """Write both files, unless what is there says the same: a run from cache rewrites nothing."""
+    path = out / "report.json"
+    if path.exists() and (out / "report.html").exists() and _same(path, report):
+        return
+    out.mkdir(parents=True, exist_ok=True)
+    write_atomically(path, report.model_dump_json(indent=2).encode())
+    write_html(report, out / "report.html")
+
+
+def _same(path: Path, report: Report) -> bool:
+    try:
+        known = Report.read(path)
+    except ValueError:
+        return False
+    return _without_cached(known) == _without_cached(report)
+
+
+def _without_cached(report: Report) -> Report:
+    stages = [record.model_copy(update={"cached": False}) for record in report.stages]
+    return report.model_copy(update={"stages": stages})
+
+
+def _point_to(out: Path) -> None:
+    """``runs/last`` beside the newest run's folder names it."""
+    pointer = out.parent / "last"
+    text = f"{out}\n"
+    if pointer.is_dir() or (pointer.exists() and pointer.read_text() == text):
+        return
+    pointer.parent.mkdir(parents=True, exist_ok=True)
+    write_atomically(pointer, text.encode())

@@ -1,0 +1,183 @@
+"""From measured stages to the report: ratios, budget checks, artifacts, the mean over seeds."""
+
+import statistics
+from collections.abc import Sequence
+from math import sqrt
+from typing import Any
+
+from compressor.report import Artifact, BudgetCheck, KdComparison, Latency, Ratios, Report, StageRecord, Status
+from compressor.target import Budget
+
+DEVICE_HINT = "measure it on the device: build_engine.py in the export folder's kit"
+
+
+def ratios(records: Sequence[StageRecord]) -> Ratios:
+    """The last record against the first; None where either wasn't measured."""
+    first, last = records[0], records[-1]
+    latency = None
+    if last.latency_ms is not None and last.latency_ms.p50 and last.latency_ms.reference_p50:
+        latency = last.latency_ms.reference_p50 / last.latency_ms.p50
+    return Ratios(
+        size=_ratio(first.size_bytes, last.size_bytes),
+        latency=latency,
+        macs=_ratio(first.macs, last.macs),
+        params=_ratio(first.params, last.params),
+        score_drop=last.score_drop,
+    )
+
+
+def budget_checks(budget: Budget, records: Sequence[StageRecord]) -> list[BudgetCheck]:
+    """Every limit that is set, with the last record's value in the limit's own unit."""
+    first, last = records[0], records[-1]
+    p50 = last.latency_ms.p50 if last.latency_ms else None
+    found = ratios(records)
+    values: dict[str, float | None] = {
+        "score_drop": last.score_drop,
+        "latency_ms": p50,
+        "latency": _inverse(found.latency),
+        "size_mb": last.size_bytes / 1e6 if last.size_bytes else None,
+        "size": _inverse(found.size),
+        "macs": _remaining(budget.macs, first.macs, last.macs),
+        "params": _remaining(budget.params, first.params, last.params),
+    }
+    checks = []
+    for name, limit in budget.model_dump(exclude_none=True).items():
+        value = values[name]
+        hint = DEVICE_HINT if value is None and name.startswith("latency") else ""
+        met = None if value is None else value <= limit
+        checks.append(BudgetCheck(name=name, limit=limit, value=value, met=met, hint=hint))
+    return checks
+
+
+def status_of(checks: Sequence[BudgetCheck]) -> Status:
+    """``budget_missed`` once a limit that could be measured isn't met."""
+    return "budget_missed" if any(check.met is False for check in checks) else "ok"
+
+
+def with_control(records: Sequence[StageRecord], control: Sequence[StageRecord]) -> list[StageRecord]:
+    """The records, each with its score beside that of the same stage without distillation."""
+    without = {record.name: record.score for record in control}
+    compared = []
+    for record in records:
+        other = without.get(record.name)
+        kd = None
+        if record.kind != "reference" and record.score is not None and other is not None:
+            kd = KdComparison(with_kd=record.score, without_kd=other, seeds=1)
+        compared.append(record.model_copy(update={"kd": kd}))
+    return compared
+
+
+def mean_over_seeds(reports: Sequence[Report], budget: Budget, command: str, paths: Sequence[str]) -> Report:
+    """One report of means with the standard errors of the means beside them.
+
+    Args:
+        reports: One per seed, of the same profile and model.
+        budget: Checked against the means.
+        command: What to type to run it again.
+        paths: Each report's folder, relative to the new one.
+    """
+    records = [_mean_record([report.stages[i] for report in reports], paths[0]) for i in range(len(reports[0].stages))]
+    per_seed = [
+        {
+            "path": path,
+            "seed": report.seed,
+            "score": report.stages[-1].score,
+            "ratios": report.ratios.model_dump(mode="json"),
+        }
+        for path, report in zip(paths, reports, strict=True)
+    ]
+    spread: dict[str, Any] = {
+        "score": _stderr([r.stages[-1].score for r in reports]),
+        **{f"ratio_{key}": _stderr([getattr(r.ratios, key) for r in reports]) for key in Ratios.model_fields},
+    }
+    checks = budget_checks(budget, records)
+    artifacts = [
+        artifact.model_copy(update={"path": f"{path}/{artifact.path}"})
+        for path, report in zip(paths, reports, strict=True)
+        for artifact in report.artifacts
+    ]
+    changed: dict[str, Any] = {
+        "status": status_of(checks),
+        "command": command,
+        "stages": records,
+        "artifacts": artifacts,
+        "ratios": _mean_ratios(reports),
+        "budget": checks,
+        "seeds": per_seed,
+        "spread": spread,
+    }
+    return reports[0].model_copy(update=changed)
+
+
+def artifact_of(record: StageRecord, path: str, precision: str, sha256: str) -> Artifact:
+    """The file that a record was measured on, for the report's list."""
+    assert record.size_bytes is not None
+    return Artifact(
+        path=path,
+        format="tensorrt" if path.endswith(".engine") else "onnx",
+        precision=precision,
+        size_bytes=record.size_bytes,
+        sha256=sha256,
+        score=record.score,
+        latency_ms=record.latency_ms,
+        parity=record.parity,
+    )
+
+
+def _mean_record(records: Sequence[StageRecord], folder: str) -> StageRecord:
+    first = records[0]
+    changed: dict[str, Any] = {
+        key: _mean([getattr(record, key) for record in records])
+        for key in ("seconds", "score", "score_stderr", "score_drop")
+    }
+    for key in ("params", "macs", "size_bytes"):
+        mean = _mean([getattr(record, key) for record in records])
+        changed[key] = None if mean is None else round(mean)
+    changed["score_drop_stderr"] = _stderr([record.score_drop for record in records])
+    latencies = [record.latency_ms for record in records]
+    if all(latency is not None for latency in latencies):
+        changed["latency_ms"] = _mean_latency([latency for latency in latencies if latency is not None])
+    if all(record.kd is not None for record in records):
+        pairs = [record.kd for record in records if record.kd is not None]
+        changed["kd"] = KdComparison(
+            with_kd=statistics.fmean(pair.with_kd for pair in pairs),
+            without_kd=statistics.fmean(pair.without_kd for pair in pairs),
+            seeds=len(pairs),
+        )
+    changed["artifact"] = f"{folder}/{first.artifact}" if first.artifact else None
+    return first.model_copy(update=changed)
+
+
+def _mean_latency(latencies: Sequence[Latency]) -> Latency:
+    keys = ("p50", "p90", "p99", "spread", "reference_p50")
+    return latencies[0].model_copy(update={key: _mean([getattr(one, key) for one in latencies]) for key in keys})
+
+
+def _mean_ratios(reports: Sequence[Report]) -> Ratios:
+    return Ratios(**{key: _mean([getattr(r.ratios, key) for r in reports]) for key in Ratios.model_fields})
+
+
+def _mean(values: Sequence[float | None]) -> float | None:
+    known = [value for value in values if value is not None]
+    return statistics.fmean(known) if len(known) == len(values) else None
+
+
+def _stderr(values: Sequence[float | None]) -> float | None:
+    known = [value for value in values if value is not None]
+    if len(known) != len(values) or len(known) < 2:
+        return None
+    return statistics.stdev(known) / sqrt(len(known))
+
+
+def _ratio(first: int | None, last: int | None) -> float | None:
+    return first / last if first and last else None
+
+
+def _inverse(ratio: float | None) -> float | None:
+    return 1 / ratio if ratio else None
+
+
+def _remaining(limit: float | None, first: int | None, last: int | None) -> float | None:
+    if limit is None or last is None or not first:
+        return None
+    return last / first if limit <= 1 else float(last)
