@@ -57,7 +57,12 @@ class OnnxRunner:
         if not self._path.is_file():
             raise ModelFileError(f"no ONNX file at {self._path}", "check the path")
         try:
-            self._session = onnxruntime.InferenceSession(str(self._path), self._options(), providers=[PROVIDER])
+            self._session = self._open(self._options())
+            if self._session.get_modelmeta().custom_metadata_map.get("compressor.scheme") == "tensorrt":
+                # In half precision ONNX Runtime's int8 rewriting rounds biases past the largest half.
+                options = self._options()
+                options.add_session_config_entry("session.disable_quant_qdq", "1")
+                self._session = self._open(options)
         except Exception as error:
             reason = str(error).strip().splitlines()[0]
             message = f"ONNX Runtime can't load {self._path}: {reason}"
@@ -70,6 +75,9 @@ class OnnxRunner:
     ) -> None:
         """Free the session."""
         self._session = None
+
+    def _open(self, options: onnxruntime.SessionOptions) -> onnxruntime.InferenceSession:
+        return onnxruntime.InferenceSession(str(self._path), options, providers=[PROVIDER])
 
     def _options(self) -> onnxruntime.SessionOptions:
         options = onnxruntime.SessionOptions()
