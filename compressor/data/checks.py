@@ -1,0 +1,86 @@
+"""Refusals before any training: labels and inputs that no network could learn from."""
+
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor
+
+from compressor.data.batches import Split
+from compressor.errors import DataError
+
+CHUNK = 4096
+
+
+def check_labels(splits: Mapping[str, Split], classes: tuple[str, ...], spec: str) -> None:
+    """Labels must be 0, 1, ... without gaps in train, at least two of them, and no others elsewhere.
+
+    Args:
+        splits: By name; ``"train"`` is among them.
+        classes: Names; empty where there are none.
+        spec: For the message.
+
+    Raises:
+        DataError: Naming split and row.
+    """
+    for name, split in splits.items():
+        if len(split) == 0:
+            raise DataError(f"'{spec}': the {name} split is empty", "data with at least a few samples per class")
+        _check_integers(split.labels, f"'{spec}', {name} split")
+    present = splits["train"].labels.unique().tolist()
+    if len(present) == 1:
+        only = classes[present[0]] if present[0] < len(classes) else present[0]
+        raise DataError(f"'{spec}': one class only, '{only}', in the train split", "data with at least two classes")
+    missing = sorted(set(range(present[-1] + 1)) - set(present))
+    if missing:
+        shown = ", ".join(str(label) for label in missing[:5])
+        raise DataError(
+            f"'{spec}': labels go up to {present[-1]}, but train has none of {shown}",
+            "labels 0, 1, 2, ... without gaps",
+        )
+    if classes and present[-1] >= len(classes):
+        raise DataError(
+            f"'{spec}': label {present[-1]} in train, but only {len(classes)} class names", "one name per class"
+        )
+    for name, split in splits.items():
+        strange = (split.labels > present[-1]).nonzero().flatten()
+        if len(strange):
+            row = int(strange[0])
+            raise DataError(
+                f"'{spec}', {name} split, row {row}: label {int(split.labels[row])} is not in train "
+                f"(0..{present[-1]})",
+                "the same classes in every split",
+            )
+
+
+def _check_integers(labels: Tensor, where: str) -> None:
+    if labels.dim() != 1:
+        raise DataError(f"{where}: labels have shape {tuple(labels.shape)}, wanted one number per sample", "argmax them")
+    if labels.is_floating_point():
+        broken = (labels != labels.round()).nonzero().flatten()
+        row = int(broken[0]) if len(broken) else 0
+        raise DataError(
+            f"{where}, row {row}: label {labels[row].item()} ({labels.dtype}), wanted a whole number",
+            "integer labels 0, 1, 2, ...",
+        )
+    negative = (labels < 0).nonzero().flatten()
+    if len(negative):
+        row = int(negative[0])
+        raise DataError(f"{where}, row {row}: label {int(labels[row])} is negative", "labels 0, 1, 2, ...")
+
+
+def check_finite(inputs: Tensor, where: str) -> None:
+    """Refuse NaN and infinity.
+
+    Raises:
+        DataError: Naming the first row.
+    """
+    if not inputs.is_floating_point():
+        return
+    for start in range(0, len(inputs), CHUNK):
+        chunk = inputs[start : start + CHUNK].flatten(1)
+        broken = (~torch.isfinite(chunk)).any(1).nonzero().flatten()
+        if len(broken):
+            raise DataError(
+                f"{where}, row {start + int(broken[0])}: NaN or infinity in the inputs",
+                "remove or repair the row",
+            )
