@@ -136,7 +136,7 @@ class TaskContract:
         batch = self.data().batch("train", torch.arange(4))
         loss = self.task.loss(self.task.forward(module, batch), batch)
         assert loss.dim() == 0 and torch.isfinite(loss)
-        loss.backward()  # type: ignore[no-untyped-call]
+        loss.backward()
         assert all(p.grad is not None for p in module.parameters() if p.requires_grad)
 
     def test_logits_are_a_row_per_sample(self) -> None:
@@ -182,7 +182,7 @@ class LossContract:
     def test_gradient_reaches_the_student_alone(self) -> None:
         """The teacher is only looked at."""
         student, teacher = (logits.requires_grad_() for logits in self._logits())
-        self._value(student, teacher).backward()  # type: ignore[no-untyped-call]
+        self._value(student, teacher).backward()
         assert student.grad is not None and bool(student.grad.abs().sum() > 0)
         assert teacher.grad is None
 

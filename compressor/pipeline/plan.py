@@ -114,6 +114,6 @@ def _seconds_per_step(model: TorchModel, ctx: RunContext, batch_size: int) -> fl
     with torch.random.fork_rng():
         for _ in range(PROBE_STEPS):
             start = time.perf_counter()
-            objective(module, batch).total.backward()  # type: ignore[no-untyped-call]
+            objective(module, batch).total.backward()
             times.append(time.perf_counter() - start)
     return statistics.median(times)

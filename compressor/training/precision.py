@@ -38,7 +38,7 @@ def faster_precision(module: nn.Module, loss_of: Callable[[nn.Module], Tensor], 
             start = time.perf_counter()
             with autocast(device, precision):
                 loss = loss_of(probe)
-            loss.backward()  # type: ignore[no-untyped-call]
+            loss.backward()
             _synchronize(device)
             times.append(time.perf_counter() - start)
             probe.zero_grad(set_to_none=True)
