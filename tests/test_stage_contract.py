@@ -3,15 +3,17 @@
 import importlib.util
 import inspect
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from compressor import registry
 from compressor.context import RunContext
 from compressor.models import Form
-from compressor.stage import Stage
 from compressor.testing import StageContract
+
+if TYPE_CHECKING:
+    from compressor.stage import Stage
 
 _spec = importlib.util.spec_from_file_location("small", Path(__file__).with_name("small.py"))
 assert _spec is not None and _spec.loader is not None

@@ -20,9 +20,9 @@ def example(file: Path, seed: int, epochs: int, device: str) -> None:
     check_writable(file.parent)
 
     import torch
-    from compressor.data.load import load_data
 
     from compressor.cli.teach import train_teacher
+    from compressor.data.load import load_data
     from compressor.factories import build, parse_factory
     from compressor.models import ModelInfo, TorchModel
     from compressor.tasks import make_task

@@ -46,15 +46,16 @@ def check_labels(splits: Mapping[str, Split], classes: tuple[str, ...], spec: st
         if len(strange):
             row = int(strange[0])
             raise DataError(
-                f"'{spec}', {name} split, row {row}: label {int(split.labels[row])} is not in train "
-                f"(0..{present[-1]})",
+                f"'{spec}', {name} split, row {row}: label {int(split.labels[row])} is not in train (0..{present[-1]})",
                 "the same classes in every split",
             )
 
 
 def _check_integers(labels: Tensor, where: str) -> None:
     if labels.dim() != 1:
-        raise DataError(f"{where}: labels have shape {tuple(labels.shape)}, wanted one number per sample", "argmax them")
+        raise DataError(
+            f"{where}: labels have shape {tuple(labels.shape)}, wanted one number per sample", "argmax them"
+        )
     if labels.is_floating_point():
         broken = (labels != labels.round()).nonzero().flatten()
         row = int(broken[0]) if len(broken) else 0

@@ -208,9 +208,7 @@ def _unreadable(file: Path, error: Exception) -> DataError:
     return DataError(f"{file} can't be read as an image: {error}", f"remove or replace {file.name}")
 
 
-def _fingerprint_of_files(
-    root: Path, listed: Mapping[str, tuple[tuple[Path, ...], Tensor]], target: Format
-) -> str:
+def _fingerprint_of_files(root: Path, listed: Mapping[str, tuple[tuple[Path, ...], Tensor]], target: Format) -> str:
     digest = hashlib.sha256(repr(target).encode())
     for name, (files, _) in listed.items():
         for file in files:

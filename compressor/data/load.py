@@ -13,7 +13,9 @@ from compressor.models import InputSpec
 __all__ = ["is_user_code", "load_data", "shorten"]
 
 NAMED = ("digits", "fashion-mnist", "mnist-idx")
-FORMS = "digits, fashion-mnist[:FOLDER], mnist-idx:FOLDER, a folder with train/ and test/, FILE.npz, package.module:factory"
+FORMS = (
+    "digits, fashion-mnist[:FOLDER], mnist-idx:FOLDER, a folder with train/ and test/, FILE.npz, package.module:factory"
+)
 
 
 def is_user_code(spec: str) -> bool:
@@ -63,7 +65,9 @@ def load_data(
         from compressor.data.loaders import user_code
 
         return user_code(spec, args, inputs, seed)
-    what = f"can't tell what kind of data {spec} is" if path.exists() else f"no data '{spec}'{did_you_mean(head, NAMED)}"
+    what = (
+        f"can't tell what kind of data {spec} is" if path.exists() else f"no data '{spec}'{did_you_mean(head, NAMED)}"
+    )
     raise DataError(what, f"--data with one of: {FORMS}")
 
 

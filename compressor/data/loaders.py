@@ -57,9 +57,7 @@ def user_code(reference: str, given: Mapping[str, Any], inputs: InputSpec | None
     return data_from_callable(import_object(reference), reference, given, inputs, seed)
 
 
-def data_from_callable(
-    factory: Any, name: str, given: Mapping[str, Any], inputs: InputSpec | None, seed: int
-) -> Data:
+def data_from_callable(factory: Any, name: str, given: Mapping[str, Any], inputs: InputSpec | None, seed: int) -> Data:
     """As ``user_code``, with the callable itself."""
     if not callable(factory):
         raise DataError(f"'{name}' is a {type(factory).__name__}, not a callable", f"a callable that returns {WANTED}")

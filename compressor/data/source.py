@@ -127,7 +127,9 @@ def resized(images: Tensor, args: Arguments, spec: str) -> Tensor:
     have = images.shape[1]
     if channels is not None and channels != have:
         if have != 1:
-            raise DataError(f"'{spec}' has {have} channels; {channels} can't be made of them", f"--data-arg channels={have}")
+            raise DataError(
+                f"'{spec}' has {have} channels; {channels} can't be made of them", f"--data-arg channels={have}"
+            )
         images = images.repeat(1, channels, 1, 1)
     if size is not None and size != tuple(images.shape[2:]):
         chunks = [

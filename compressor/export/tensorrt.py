@@ -118,7 +118,6 @@ def _describe(error: "tensorrt.ParserError") -> str:
 
 def _error_log(trt: ModuleType) -> Any:
     """A logger that keeps error messages and prints nothing."""
-
     base: Any = trt.ILogger
 
     class ErrorLog(base):  # type: ignore[misc]

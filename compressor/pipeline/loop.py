@@ -35,7 +35,9 @@ class Arm:
     digests: list[str]
 
 
-def run_arm(job: Job, folder: Path, teachers: tuple[Teacher, ...], progress: Callable[[Progress], None], arm: Arm) -> None:
+def run_arm(
+    job: Job, folder: Path, teachers: tuple[Teacher, ...], progress: Callable[[Progress], None], arm: Arm
+) -> None:
     """Run every stage in turn; ``arm`` grows as stages finish, so it is right after a failure too.
 
     Args:
@@ -86,9 +88,7 @@ class _Current:
         return self.form
 
 
-def _reference(
-    job: Job, folder: Path, key: str, progress: Callable[[Progress], None], arm: Arm
-) -> Snapshot:
+def _reference(job: Job, folder: Path, key: str, progress: Callable[[Progress], None], arm: Arm) -> Snapshot:
     name = "00-reference"
     place = StageFolder(folder / name, key)
     done = None if job.fresh else place.result()

@@ -7,12 +7,14 @@ import struct
 import subprocess
 import zlib
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from compressor.report import Report
 from compressor.report_html import write_html
+
+if TYPE_CHECKING:
+    from compressor.report import Report
 
 _spec = importlib.util.spec_from_file_location("reports", Path(__file__).with_name("reports.py"))
 assert _spec is not None and _spec.loader is not None
