@@ -36,17 +36,16 @@ class Digits(nn.Module):
         return logits
 
 
-def loaders() -> dict[str, DataLoader[tuple[Tensor, ...]]]:
-    """Three loaders of (image, label) batches, scaled to about zero mean and unit variance."""
+def loaders() -> tuple[DataLoader[tuple[Tensor, ...]], ...]:
+    """Train, validation and test: batches of (image, label), scaled to about zero mean and unit variance."""
     pixels, labels = load_digits(return_X_y=True)
     images = torch.tensor(pixels, dtype=torch.float32).view(-1, 1, 8, 8).div(16).sub(0.3).div(0.38)
     order = torch.randperm(len(images), generator=torch.Generator().manual_seed(0))
     images, targets = images[order], torch.tensor(labels)[order]
-    ends = {"train": (0, 1200), "validation": (1200, 1437), "test": (1437, 1797)}
-    return {
-        name: DataLoader(TensorDataset(images[start:end], targets[start:end]), batch_size=64, shuffle=name == "train")
-        for name, (start, end) in ends.items()
-    }
+    return tuple(
+        DataLoader(TensorDataset(images[start:end], targets[start:end]), batch_size=64, shuffle=start == 0)
+        for start, end in ((0, 1200), (1200, 1437), (1437, 1797))
+    )
 
 
 def smoothed(outputs: Tensor, labels: Tensor) -> Tensor:
@@ -74,10 +73,9 @@ def main() -> None:
 
     torch.manual_seed(0)
     module = Digits()
-    data = loaders()
-    train(module, data["train"], epochs=2 if arguments.quick else 15)
+    train(module, loaders()[0], epochs=2 if arguments.quick else 15)
 
-    report = compressor.run(module, data, "mobile-cpu", loss=smoothed, out=arguments.out, quick=arguments.quick)
+    report = compressor.run(module, loaders, "mobile-cpu", loss=smoothed, out=arguments.out, quick=arguments.quick)
 
     for stage in report.stages:
         latency = stage.latency_ms.p50 if stage.latency_ms else None
