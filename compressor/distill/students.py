@@ -12,8 +12,9 @@ from torch import Tensor, nn
 
 from compressor.context import RunContext
 from compressor.errors import BudgetError, InputError, PlanError
-from compressor.factories import build, is_known_library, parse_factory, resolve
+from compressor.factories import build, is_known_library, parse_factory
 from compressor.measure import count_macs, count_params
+from compressor.importing import import_object
 from compressor.models import FactoryRef, TorchModel
 
 WIDTHS = ("width", "width_mult", "width_multiplier", "width_per_group", "base_width", "embed_dim")
@@ -149,7 +150,7 @@ def _relatives(ref: FactoryRef) -> Iterator[FactoryRef]:
 def _arguments(ref: FactoryRef) -> dict[str, Any]:
     """The factory's scalable arguments with their values, given or by default."""
     scalable: dict[str, Any] = {}
-    for key, parameter in inspect.signature(resolve(ref)).parameters.items():
+    for key, parameter in inspect.signature(import_object(ref.reference)).parameters.items():
         value = ref.arguments.get(key, parameter.default)
         if key in (*WIDTHS, *DEPTHS) and isinstance(value, (int, float, list, tuple)):
             scalable[key] = value

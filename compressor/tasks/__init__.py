@@ -35,6 +35,7 @@ class Task(ABC):
     name: ClassVar[str]
     score_name: str
     higher_is_better: bool = True
+    loss_name: str = ""
 
     def forward(self, module: nn.Module, batch: Batch) -> Tensor:
         """The network's outputs for a batch."""

@@ -32,6 +32,7 @@ class ImageClassification(Task):
             raise InputError(f"no score '{score}'{did_you_mean(score, SCORES)}", f"one of: {known}")
         self.score_name = score or SCORES[0]
         self._loss = loss or functional.cross_entropy
+        self.loss_name = getattr(self._loss, "__qualname__", type(self._loss).__name__)
 
     def loss(self, outputs: Tensor, batch: Batch) -> Tensor:
         """Cross-entropy of (N, classes) against (N,)."""
