@@ -1,0 +1,120 @@
+"""The ratio that meets a budget: found by pruning copies and measuring them, without training."""
+
+import copy
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+from pydantic import model_validator
+from torch import Tensor, nn
+
+from compressor.context import RunContext
+from compressor.errors import BudgetError, PlanError
+from compressor.export.onnx import export_onnx
+from compressor.measure import count_macs, count_params, file_size, interleaved_latency
+from compressor.models import TorchModel
+from compressor.runners import OnnxRunner, available
+from compressor.target import Budget
+
+HIGHEST, PRECISION = 0.97, 0.005
+BY_CLOCK = ("latency", "latency_ms")
+Prune = Callable[[nn.Module, float], object]
+
+
+class PruneBudget(Budget):
+    """What may remain after pruning; exactly one of ``macs``, ``params``, ``size``, ``size_mb``, ``latency``, ``latency_ms``."""
+
+    @model_validator(mode="after")
+    def _one_limit(self) -> "PruneBudget":
+        limits = self.model_dump(exclude_none=True)
+        if "score_drop" in limits or len(limits) != 1:
+            raise ValueError("wanted exactly one of macs, params, size, size_mb, latency, latency_ms")
+        return self
+
+    @property
+    def name(self) -> str:
+        """The one that is set."""
+        return next(iter(self.model_dump(exclude_none=True)))
+
+    @property
+    def limit(self) -> float:
+        """Its value, as typed."""
+        return float(next(iter(self.model_dump(exclude_none=True).values())))
+
+
+def check_measurable(budget: PruneBudget, ctx: RunContext) -> None:
+    """Refuse a latency that can't be measured here.
+
+    Raises:
+        PlanError: Naming what can be set instead.
+    """
+    reason = available(ctx.target)
+    if budget.name in BY_CLOCK and reason is not None:
+        raise PlanError(
+            f"prune.budget.{budget.name} can't be measured on this machine: {reason}",
+            "prune.budget.macs or prune.budget.size",
+        )
+
+
+def find_ratio(model: TorchModel, budget: PruneBudget, ctx: RunContext, prune: Prune) -> float:
+    """The smallest ratio whose pruned copy is within the budget, by bisection.
+
+    Fractions are of the run's reference; size and latency are those of the exported float file.
+
+    Args:
+        model: Left untouched.
+        budget: One limit.
+        ctx: Gives the reference and example inputs.
+        prune: Prunes a module in place by a ratio.
+
+    Raises:
+        BudgetError: Even the highest ratio stays above; holds what it reaches.
+    """
+    inputs = ctx.task.example_inputs(ctx.data, 2)
+
+    def cost(module: nn.Module) -> float:
+        return _cost(TorchModel(module, model.info), budget.name, ctx, inputs)
+
+    def cost_at(ratio: float) -> float:
+        pruned = copy.deepcopy(model.module)
+        prune(pruned, ratio)
+        return cost(pruned)
+
+    relative = budget.name in ("macs", "params", "size", "latency") and budget.limit <= 1
+    limit = budget.limit * cost(ctx.reference.module) if relative else budget.limit
+    if cost(model.module) <= limit:
+        return 0.0
+    low, high = 0.0, HIGHEST
+    smallest = cost_at(high)
+    if smallest > limit:
+        unit = smallest / limit * budget.limit
+        raise BudgetError(
+            f"prune.budget.{budget.name} = {budget.limit:g} can't be reached: "
+            f"removing {HIGHEST:.0%} of every layer's channels still leaves {unit:.3g}",
+            unit,
+            f"--set prune.budget.{budget.name}={unit * 1.05:.2g}",
+        )
+    while high - low > PRECISION:
+        middle = (low + high) / 2
+        if cost_at(middle) <= limit:
+            high = middle
+        else:
+            low = middle
+    return high
+
+
+def _cost(model: TorchModel, name: str, ctx: RunContext, inputs: tuple[Tensor, ...]) -> float:
+    if name == "macs":
+        return float(count_macs(model.module, inputs))
+    if name == "params":
+        return float(count_params(model.module))
+    with tempfile.TemporaryDirectory() as folder:
+        exported = export_onnx(model, Path(folder) / "model.onnx", inputs, opset=ctx.target.opset)
+        if name in ("size", "size_mb"):
+            return file_size(exported.path) / (1e6 if name == "size_mb" else 1)
+        arrays = tuple(np.ascontiguousarray(tensor[: ctx.target.batch_size].numpy()) for tensor in inputs)
+        with OnnxRunner(exported.path, threads=ctx.target.threads) as runner:
+            p50 = interleaved_latency([runner], arrays, threads=ctx.target.threads)[0].p50
+    assert p50 is not None
+    return p50

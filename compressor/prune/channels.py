@@ -1,0 +1,144 @@
+"""Channels physically removed, with torch-pruning's dependency graph; the only file that imports it."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+import torch_pruning
+from torch import Tensor, nn
+
+from compressor.errors import PlanError
+from compressor.prune.importance import Importance, make_importance
+
+PRUNED = (nn.Conv1d, nn.Conv2d, nn.Conv3d, nn.Linear)
+
+
+@dataclass(frozen=True, slots=True)
+class PruneReport:
+    """What one pruning removed.
+
+    Args:
+        before: Output channels per layer, before.
+        after: The same, after.
+        kept: Layers that were left alone, with the reason.
+    """
+
+    before: dict[str, int]
+    after: dict[str, int]
+    kept: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def removed(self) -> dict[str, int]:
+        """Output channels removed per layer, where there were any."""
+        return {name: count - self.after[name] for name, count in self.before.items() if count != self.after[name]}
+
+
+def prune_channels(
+    module: nn.Module,
+    example_inputs: tuple[Tensor, ...],
+    ratio: float,
+    *,
+    importance: Importance = "magnitude",
+    scope: str = "local",
+    round_to: int = 8,
+    ignored: Sequence[str] = (),
+    seed: int = 0,
+) -> PruneReport:
+    """Remove a share of every layer's channels, in place (DepGraph, https://arxiv.org/abs/2301.12900).
+
+    Channels that are coupled by residual adds, concatenations or grouped convolutions go together.
+    The layers that make the network's outputs keep all of theirs.
+
+    Args:
+        module: Pruned in place; gradients are needed first for ``importance="taylor"``.
+        example_inputs: One call's inputs, on the module's device.
+        ratio: Removed of each layer's channels, 0 < ratio < 1.
+        importance: How channels are ranked.
+        scope: ``local`` removes the ratio from every layer, ``global`` over all layers together.
+        round_to: Channel counts are multiples of this, where a layer has so many.
+        ignored: Names of further layers to leave alone.
+        seed: Of the random ranking.
+
+    Raises:
+        PlanError: The network's graph can't be traced.
+    """
+    modes = {child: child.training for child in module.modules()}
+    flags = {parameter: parameter.requires_grad for parameter in module.parameters()}
+    module.eval()
+    for parameter in flags:
+        parameter.requires_grad_(True)
+    kept = {name: "makes the network's outputs" for name in output_layers(module, example_inputs)}
+    kept.update({name: "set in skip" for name in ignored})
+    before = _channels(module)
+    try:
+        pruner = torch_pruning.pruner.BasePruner(
+            module,
+            example_inputs=example_inputs,
+            importance=make_importance(importance, seed),
+            pruning_ratio=ratio,
+            max_pruning_ratio=1.0 if scope == "local" else 0.9,
+            global_pruning=scope == "global",
+            round_to=round_to if round_to > 1 else None,
+            ignored_layers=[module.get_submodule(name) for name in kept],
+        )
+        pruner.step()
+    except Exception as error:
+        raise PlanError(
+            f"{type(module).__name__} can't be pruned: its graph can't be followed ({type(error).__name__}: {error})",
+            "leave out the prune stage, or name the layers in prune.skip",
+        ) from error
+    finally:
+        for child, mode in modes.items():
+            child.training = mode
+    for parameter in module.parameters():
+        parameter.grad = None
+    after = _channels(module)
+    for name, count in before.items():
+        if after[name] == count and name not in kept:
+            kept[name] = f"has {count} channels: rounding to {round_to} leaves them all, or a coupled layer can't shrink"
+    return PruneReport(before, after, kept)
+
+
+def output_layers(module: nn.Module, example_inputs: tuple[Tensor, ...]) -> list[str]:
+    """The convolutions and linear layers whose output channels are the network's own outputs.
+
+    Found by perturbing: the last layers called whose channel count appears as the output's second
+    axis, followed back from the output through the autograd graph to the first weights met.
+    """
+    with torch.enable_grad():
+        outputs: Any = module(*example_inputs)
+    tensors = outputs if isinstance(outputs, list | tuple) else [outputs]
+    owners = {id(child.weight): name for name, child in module.named_modules() if isinstance(child, PRUNED)}
+    found: list[str] = []
+    for tensor in tensors:
+        queue, seen = [tensor.grad_fn], set()
+        while queue:
+            node = queue.pop()
+            if node is None or node in seen:
+                continue
+            seen.add(node)
+            weights = _weights_of(node, owners)
+            if weights:
+                found += [name for name in weights if name not in found]
+                continue
+            queue += [parent for parent, _ in node.next_functions]
+    return found
+
+
+def _weights_of(node: Any, owners: dict[int, str]) -> list[str]:
+    """The layers whose weight this autograd node reads, itself or through a transpose."""
+    names = []
+    for parent, _ in node.next_functions:
+        holders = [parent]
+        if parent is not None and type(parent).__name__ in ("TBackward0", "TransposeBackward0"):
+            holders = [grand for grand, _ in parent.next_functions]
+        for holder in holders:
+            variable = getattr(holder, "variable", None)
+            if variable is not None and id(variable) in owners:
+                names.append(owners[id(variable)])
+    return names
+
+
+def _channels(module: nn.Module) -> dict[str, int]:
+    return {name: int(child.weight.shape[0]) for name, child in module.named_modules() if isinstance(child, PRUNED)}

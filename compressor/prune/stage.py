@@ -1,0 +1,148 @@
+"""The prune stage: remove channels to a ratio or a budget, then recover with the run's teachers."""
+
+import copy
+from typing import Any, ClassVar, Literal
+
+from pydantic import Field, model_validator
+from torch import nn
+
+from compressor.context import RunContext
+from compressor.distill import KdSettings, recover
+from compressor.errors import PlanError, StageError
+from compressor.measure import count_macs, count_params
+from compressor.models import Form, TorchModel
+from compressor.prune.budget import BY_CLOCK, PruneBudget, check_measurable, find_ratio
+from compressor.prune.channels import PruneReport, prune_channels
+from compressor.prune.importance import Importance, accumulate_gradients
+from compressor.stage import Stage, StageResult
+from compressor.training import TrainSettings, evaluate, reestimate_batchnorm
+
+
+class Prune(Stage):
+    """Structural pruning of channels, and recovery."""
+
+    kind: ClassVar[str] = "prune"
+    accepts: ClassVar[tuple[type, ...]] = (TorchModel,)
+    produces: ClassVar[type] = TorchModel
+    one_of: ClassVar[tuple[str, ...]] = ("ratio", "budget")
+
+    ratio: float | None = Field(
+        default=None, gt=0, lt=1, description="removed of each layer's channels; 0.5 where no budget is set"
+    )
+    budget: PruneBudget | None = Field(
+        default=None, description="what may remain: one of macs, params, size, size_mb, latency, latency_ms"
+    )
+    importance: Importance = Field(default="magnitude", description="which channels go first; random is the control")
+    scope: Literal["local", "global"] = Field(
+        default="local", description="the ratio holds in every layer, or over all layers together"
+    )
+    steps: int = Field(default=1, ge=1, description="rounds of pruning and recovery; the epochs are shared out")
+    skip: tuple[str, ...] = Field(default=(), description="layers to leave alone, by module path")
+    train: TrainSettings = Field(default=TrainSettings(), description="the recovery: how long and how")
+    kd: KdSettings = Field(default=KdSettings(), description="alpha and temperature of the recovery")
+
+    @model_validator(mode="after")
+    def _one_goal(self) -> "Prune":
+        if self.ratio is not None and self.budget is not None:
+            raise ValueError("ratio and budget exclude one another")
+        if self.steps > self.train.epochs:
+            raise ValueError(f"steps = {self.steps} needs as many epochs, train.epochs = {self.train.epochs}")
+        return self
+
+    def check(self, model: Form, ctx: RunContext) -> list[str]:
+        """Prune a copy by half, forward it, and see that the budget can be measured."""
+        assert isinstance(model, TorchModel)
+        if self.budget is not None:
+            check_measurable(self.budget, ctx)
+        trial = copy.deepcopy(model.module)
+        report = self._prune(trial, self.ratio or 0.5, ctx)
+        inputs = ctx.task.example_inputs(ctx.data, 2)
+        trial.eval()(*inputs)
+        if not report.removed:
+            raise PlanError(f"prune: no layer can lose channels: {_listed(report.kept)}", "leave out the prune stage")
+        if self.budget is not None and self.budget.name not in BY_CLOCK:
+            find_ratio(model, self.budget, ctx, lambda module, ratio: self._prune(module, ratio, ctx))
+        return [f"{len(report.removed)} layers can lose channels", f"left alone: {_listed(report.kept)}"]
+
+    def run(self, model: TorchModel, ctx: RunContext) -> StageResult:
+        """Find the ratio, prune, re-estimate BatchNorm, recover; round by round."""
+        module = model.module.to(ctx.device)
+        inputs = ctx.task.example_inputs(ctx.data, 2)
+        metrics: dict[str, Any] = {
+            "macs_before": count_macs(module, inputs),
+            "params_before": count_params(module),
+            "validation_before": evaluate(module, ctx).value,
+        }
+        ratio = self._ratio(model, ctx)
+        notes = []
+        if ratio:
+            total = _channels(module)
+            for step in range(self.steps):
+                # Equal shares of what remains compound to the whole ratio.
+                part = 1 - (1 - ratio) ** (1 / self.steps)
+                report = self._prune(module, part, ctx)
+                reestimate_batchnorm(module, ctx)
+                metrics.setdefault("validation_pruned", evaluate(module, ctx).value)
+                if step == self.steps - 1:
+                    self._refuse_little(ratio, total, module, report)
+                    notes.append(f"left alone: {_listed(report.kept)}")
+                name = "recover" if self.steps == 1 else f"recover-{step + 1}"
+                result = recover(module, ctx, self._share(step), self.kd, name=name)
+                metrics["validation_recovered"] = result.score
+                metrics["steps"] = metrics.get("steps", 0) + result.steps
+                metrics["history"] = [*metrics.get("history", []), *result.history]
+        else:
+            notes.append("the network is within the budget already: nothing was removed")
+        metrics |= {"ratio": ratio, "macs_after": count_macs(module.cpu(), inputs), "params_after": count_params(module)}
+        return StageResult(model, metrics, notes)
+
+    def _ratio(self, model: TorchModel, ctx: RunContext) -> float:
+        if self.budget is None:
+            return self.ratio or 0.5
+        budget = self.budget
+
+        def search() -> float:
+            cpu = TorchModel(copy.deepcopy(model.module).cpu(), model.info)
+            return find_ratio(cpu, budget, ctx, lambda module, ratio: self._prune(module, ratio, ctx))
+
+        return ctx.decisions.settle("ratio", search, setting="prune.ratio")
+
+    def _prune(self, module: nn.Module, ratio: float, ctx: RunContext) -> PruneReport:
+        if self.importance == "taylor":
+            accumulate_gradients(module, ctx)
+        device = next(module.parameters()).device
+        inputs = tuple(tensor.to(device) for tensor in ctx.task.example_inputs(ctx.data, 2))
+        return prune_channels(
+            module,
+            inputs,
+            ratio,
+            importance=self.importance,
+            scope=self.scope,
+            round_to=ctx.target.channel_multiple,
+            ignored=self.skip,
+            seed=ctx.seed,
+        )
+
+    def _share(self, step: int) -> TrainSettings:
+        epochs = self.train.epochs // self.steps + (step < self.train.epochs % self.steps)
+        return self.train.model_copy(update={"epochs": epochs})
+
+    def _refuse_little(self, ratio: float, before: int, module: nn.Module, report: PruneReport) -> None:
+        """A prune that did nothing, or under half of what was asked, is a failure, not a result."""
+        removed = 1 - _channels(module) / before
+        if removed < ratio / 2:
+            raise StageError(
+                f"prune: asked to remove {ratio:.0%} of the channels, only {removed:.0%} could go; "
+                f"blocked: {_listed(report.kept)}",
+                "a smaller target.channel_multiple, a smaller prune.ratio, or fewer layers in prune.skip",
+            )
+
+
+def _channels(module: nn.Module) -> int:
+    return sum(int(m.weight.shape[0]) for m in module.modules() if isinstance(m, nn.Conv2d | nn.Linear))
+
+
+def _listed(kept: dict[str, str], shown: int = 4) -> str:
+    items = [f"{name} ({reason})" for name, reason in list(kept.items())[:shown]]
+    more = f", and {len(kept) - shown} more" if len(kept) > shown else ""
+    return ", ".join(items) + more if items else "none"
