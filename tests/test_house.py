@@ -23,7 +23,6 @@ TESTED_ELSEWHERE = {
     "training/settings": "values only",
     "runners/protocol": "a protocol",
     "stage": "test_stage_contract.py",
-    "cli/example": "conftest.py's digits_checkpoint is its output",
     "cli/lazy": "cli/test_main.py",
     "cli/plan": "cli/test_run.py: both take the same options",
     "cli/teach": "cli/test_train.py",
