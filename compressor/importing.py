@@ -1,9 +1,9 @@
 """Names like ``package.module:callable`` turned into the objects they name."""
 
 import importlib
-import os
 import re
 import sys
+from pathlib import Path
 from typing import Any
 
 from compressor.errors import InputError, did_you_mean
@@ -29,7 +29,7 @@ def import_object(reference: str) -> Any:
     if not is_reference(reference):
         raise InputError(f"'{reference}' is not a reference", "package.module:callable, as in torchvision:resnet18")
     path, _, attribute = reference.partition(":")
-    here = os.getcwd()
+    here = str(Path.cwd())
     if here not in sys.path and "" not in sys.path:
         sys.path.append(here)
     try:

@@ -116,8 +116,8 @@ def read_idx(path: Path, axes: int) -> Tensor:
     header = 4 + 4 * axes
     if len(content) < header or content[:2] != b"\0\0" or content[2] != UNSIGNED_BYTE or content[3] != axes:
         raise DataError(
-            f"{path} is not an IDX file of unsigned bytes with {axes} axes: it starts with {content[:4].hex() or 'nothing'}, "
-            f"wanted 0000080{axes}",
+            f"{path} is not an IDX file of unsigned bytes with {axes} axes: it starts with "
+            f"{content[:4].hex() or 'nothing'}, wanted 0000080{axes}",
             "the original IDX files",
         )
     shape = struct.unpack(f">{axes}I", content[4:header])

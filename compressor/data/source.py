@@ -62,7 +62,7 @@ class Arguments:
                 )
 
     def boolean(self, name: str, default: bool) -> bool:
-        """true or false."""
+        """Either ``true`` or ``false``."""
         value = self._given.get(name, default)
         if not isinstance(value, bool):
             raise self._fault(name, "true or false")

@@ -39,7 +39,9 @@ def data_from_source(source: Source, args: Arguments, inputs: InputSpec | None, 
     digest = hashlib.sha256(source.fingerprint.encode())
     if test is None:
         train, test = _hold_out(train, HELD_OUT, 0, "test", source.spec)
-        notes.append(f"no test split in '{source.spec}': a stratified tenth of train ({len(test)}) was held out as test")
+        notes.append(
+            f"no test split in '{source.spec}': a stratified tenth of train ({len(test)}) was held out as test"
+        )
         digest.update(_bytes(test.indices))
     if validation is None:
         train, validation = _hold_out(train, tenth / len(train), seed, "validation", source.spec)
@@ -99,7 +101,7 @@ def _hold_out(train: Split, fraction: float, seed: int, name: str, spec: str) ->
             f"'{spec}': class {label} has {smallest} sample in train, and a {name} split must be held out of it",
             f"at least 3 samples per class, or data with its own {name} split",
         )
-    held = torch.cat([places for places in _per_class(labels, fraction, seed)]).sort().values
+    held = torch.cat(_per_class(labels, fraction, seed)).sort().values
     rest = torch.ones(len(labels), dtype=torch.bool)
     rest[held] = False
     return Subset(train, rest.nonzero().flatten()), Subset(train, held)
@@ -129,9 +131,7 @@ def _check_shape(train: Split, inputs: InputSpec | None, spec: str) -> None:
     raise DataError(f"the model takes samples of shape {want}, '{spec}' has {have}", hint)
 
 
-def _normalisation(
-    train: Split, args: Arguments, inputs: InputSpec | None, spec: str
-) -> tuple[Normalise, list[str]]:
+def _normalisation(train: Split, args: Arguments, inputs: InputSpec | None, spec: str) -> tuple[Normalise, list[str]]:
     channels = train.fetch(torch.arange(1))[0].shape[1]
     mean, std = args.numbers("mean"), args.numbers("std")
     if bool(mean) != bool(std):
@@ -198,7 +198,7 @@ def shorten(data: Data, train: int, other: int) -> Data:
         return split if len(split) <= count else Subset(split, stratified(split.labels, count, seed=0))
 
     parts = shorter(data.train, train), shorter(data.validation, other), shorter(data.test, other)
-    if parts == (data.train, data.validation, data.test):
+    if all(part is whole for part, whole in zip(parts, (data.train, data.validation, data.test), strict=True)):
         return data
     digest = hashlib.sha256(f"{data.fingerprint} shortened {train} {other}".encode()).hexdigest()
     counts = "/".join(str(len(part)) for part in parts)

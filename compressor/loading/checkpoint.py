@@ -1,5 +1,6 @@
 """Our checkpoint: a dict of tensors and plain values that torch reads without unpickling code."""
 
+import json
 from collections.abc import Mapping, Sequence
 from io import BytesIO
 from pathlib import Path
@@ -11,15 +12,14 @@ from torch import Tensor, nn
 
 from compressor.errors import InputError, ModelFileError
 from compressor.export.onnx import write_atomically
-from compressor.factories import build, parse_factory
+from compressor.factories import build, is_known_library, parse_factory
+from compressor.factories.trust import without_fetching
+from compressor.loading.weights import load_tensors, state_of
 from compressor.models import FactoryRef, InputSpec, ModelInfo
 from compressor.structure import apply_shapes, manifest_of
 
 FORMAT = "compressor-checkpoint"
 VERSION = 1
-SHOWN = 4
-WRAPPERS = ("state_dict", "model_state_dict", "model", "net", "module")
-PREFIXES = ("module.", "_orig_mod.")
 
 
 def save_checkpoint(
@@ -38,7 +38,7 @@ def save_checkpoint(
     """Write a network with everything ``compress run`` needs to know about it.
 
     Args:
-        module: The trained network.
+        module: The trained network; a pruned one is fine.
         path: The file, written atomically.
         factory: What builds it, ``"torchvision:resnet18"``.
         factory_args: The factory's keyword arguments, JSON values.
@@ -51,38 +51,49 @@ def save_checkpoint(
 
     Raises:
         InputError: The factory doesn't build this network, or a value isn't plain.
+        DiskFullError: No space for the file.
     """
     ref = factory if isinstance(factory, FactoryRef) else parse_factory(factory, factory_args)
-    specs = (inputs,) if isinstance(inputs, InputSpec) else inputs
-    if specs is None and example_inputs is not None:
-        specs = tuple(InputSpec(name=f"input_{i}" if i else "input", shape=tuple(t.shape[1:])) for i, t in
-                      enumerate(example_inputs))
     info = ModelInfo(
         factory=ref,
         task=task,
         data=data,
         data_args=dict(data_args or {}),
-        inputs=specs or (),
+        inputs=_input_specs(inputs, example_inputs),
         classes=tuple(classes),
     )
+    try:
+        plain = json.loads(json.dumps({"factory": ref.arguments, "data": info.data_args}))
+    except (TypeError, ValueError) as error:
+        raise InputError(
+            f"factory_args and data_args must be JSON values: {error}", "numbers, strings, lists and dicts"
+        ) from None
+    described = info.model_dump(mode="json")
+    described["factory"]["arguments"], described["data_args"] = plain["factory"], plain["data"]
     manifest = manifest_of(module)
-    apply_shapes(build(ref), manifest)
+    tensors = state_of(module)
+    # Better now than when the file is read and the training is long over.
+    load_tensors(apply_shapes(build_fresh(ref), manifest), tensors, "the module")
     content = {
         "format": FORMAT,
         "version": VERSION,
-        "info": info.model_dump(mode="json"),
+        "info": described,
         "structure": manifest,
-        "state_dict": {key: value.detach().cpu().contiguous() for key, value in module.state_dict().items()},
+        "state_dict": tensors,
+        "torch": str(torch.__version__),
     }
     buffer = BytesIO()
     torch.save(content, buffer)
-    target = Path(path)
-    target.parent.mkdir(parents=True, exist_ok=True)
-    write_atomically(target, buffer.getvalue())
+    write_atomically(Path(path), buffer.getvalue())
+
+
+def build_fresh(ref: FactoryRef) -> nn.Module:
+    """Build a network whose weights are loaded afterwards: a known library fetches none meanwhile."""
+    return build(without_fetching(ref) if is_known_library(ref) else ref)
 
 
 def is_checkpoint(content: object) -> bool:
-    """Whether a loaded dict is one of ours."""
+    """Whether a loaded object is one of ours."""
     return isinstance(content, dict) and content.get("format") == FORMAT
 
 
@@ -97,54 +108,31 @@ def info_of(content: Mapping[str, Any], path: Path) -> ModelInfo:
             f"{path} is a checkpoint of version {content.get('version')!r}, this release reads {VERSION}",
             "install the release of compressor that wrote it",
         )
+    missing = [key for key in ("info", "structure", "state_dict") if not isinstance(content.get(key), dict)]
+    if missing:
+        raise ModelFileError(f"{path} has no {missing[0]}", "write it with compressor.save_checkpoint")
     try:
         return ModelInfo.model_validate(content["info"])
-    except (KeyError, ValidationError) as error:
-        raise ModelFileError(f"{path}: its description doesn't fit: {error}", "write it with save_checkpoint") from None
-
-
-def find_state_dict(content: object, path: Path) -> dict[str, Tensor]:
-    """The tensors of a bare state_dict, out of the usual wrappings.
-
-    Raises:
-        ModelFileError: There are none.
-    """
-    for wrapper in WRAPPERS:
-        if isinstance(content, dict) and isinstance(content.get(wrapper), dict):
-            content = content[wrapper]
-            break
-    if not isinstance(content, dict) or not content or not all(isinstance(v, Tensor) for v in content.values()):
-        kind = type(content).__name__
+    except ValidationError as error:
+        fault = error.errors()[0]
+        where = ".".join(str(part) for part in fault["loc"])
         raise ModelFileError(
-            f"{path} holds a {kind}, neither a checkpoint of ours nor a state_dict (a dict of tensors)",
-            "compressor.save_checkpoint(module, path, factory=...)",
+            f"{path}: its description doesn't fit: {where}: {fault['msg']}",
+            "write it with compressor.save_checkpoint",
+        ) from None
+
+
+def _input_specs(
+    inputs: InputSpec | tuple[InputSpec, ...] | None, example_inputs: tuple[Tensor, ...] | None
+) -> tuple[InputSpec, ...]:
+    if inputs is not None:
+        return (inputs,) if isinstance(inputs, InputSpec) else tuple(inputs)
+    return tuple(
+        InputSpec(
+            name=f"input_{place}" if place else "input",
+            shape=tuple(tensor.shape[1:]),
+            dtype="int64" if tensor.dtype == torch.int64 else "float32",
+            layout="NCHW" if tensor.dim() == 4 else "",
         )
-    tensors: dict[str, Tensor] = {str(key): value for key, value in content.items()}
-    for prefix in PREFIXES * 2:
-        if all(key.startswith(prefix) for key in tensors):
-            tensors = {key.removeprefix(prefix): value for key, value in tensors.items()}
-    return tensors
-
-
-def load_tensors(module: nn.Module, tensors: Mapping[str, Tensor], where: str) -> None:
-    """Load a state_dict strictly.
-
-    Raises:
-        InputError: Keys or shapes differ; the first few are named.
-    """
-    own = module.state_dict()
-    faults = [f"the file lacks {key} {list(own[key].shape)}" for key in own if key not in tensors]
-    faults += [f"the network lacks {key} {list(tensors[key].shape)}" for key in tensors if key not in own]
-    faults += [
-        f"{key}: {list(tensors[key].shape)} in the file, {list(own[key].shape)} in the network"
-        for key in own
-        if key in tensors and tensors[key].shape != own[key].shape
-    ]
-    if faults:
-        more = f"\n  ... and {len(faults) - SHOWN} more" if len(faults) > SHOWN else ""
-        listed = "\n  ".join(faults[:SHOWN])
-        raise InputError(
-            f"{where} doesn't fit the network that the factory builds ({type(module).__name__}):\n  {listed}{more}",
-            "another --factory, or --factory-arg such as num_classes=10",
-        )
-    module.load_state_dict(dict(tensors))
+        for place, tensor in enumerate(example_inputs or ())
+    )

@@ -1,167 +1,209 @@
-"""Any model file to a form; by content, never by running it."""
+"""Any model file to a form: what it is is told by its content, and nothing in it is run without trust."""
 
 import hashlib
-import pickle
+import warnings
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import nn
+from safetensors import SafetensorError
+from safetensors.torch import load_file as read_safetensors
+from torch import fx, nn
 
+from compressor.data.load import is_user_code
 from compressor.errors import InputError, ModelFileError, UntrustedError
-from compressor.export.onnx import read_metadata
 from compressor.factories import build, parse_factory, trusted
-from compressor.loading.checkpoint import find_state_dict, info_of, is_checkpoint, load_tensors
-from compressor.loading.saved import STRUCTURE, load_form, read_description
-from compressor.models import Form, ModelInfo, OnnxModel, TorchModel
+from compressor.loading.checkpoint import build_fresh, info_of, is_checkpoint
+from compressor.loading.onnx_file import load_onnx
+from compressor.loading.saved import STRUCTURE, load_form
+from compressor.loading.weights import find_state_dict, load_tensors
+from compressor.models import FactoryRef, Form, ModelInfo, TorchModel
 from compressor.structure import apply_shapes
 
-KINDS = "a checkpoint of compressor.save_checkpoint, a state_dict, TorchScript, a .pt2 program or an .onnx file"
+KINDS = "a checkpoint (compressor.save_checkpoint), a state_dict, TorchScript, .pt2, .onnx or a stage's folder"
+# How a file that torch.save wrote before its zip format starts: a pickle of protocol 2 or later.
+PICKLE = b"\x80"
 
 
 def load_file(
     path: str | Path,
     *,
-    factory: str | None = None,
+    factory: str | FactoryRef | None = None,
     factory_args: Mapping[str, Any] | None = None,
     task: str | None = None,
     trust: bool = False,
 ) -> Form:
     """Read a model file, or a folder that a stage wrote.
 
+    A data spec that would import the user's code is dropped from an untrusted file's description.
+
     Args:
-        path: See ``KINDS``.
-        factory: What builds the network of a bare state_dict; replaces the one a checkpoint names.
+        path: A checkpoint of ours, a bare state_dict (with ``factory``), TorchScript, a ``.pt2``
+            program, an ONNX file, or a folder.
+        factory: What builds the network; replaces the one that the file names.
         factory_args: Its keyword arguments.
         task: Replaces the file's own.
-        trust: Load pickles and import factories that the file names: both run code.
+        trust: Load pickles and import what the file names: both run code.
 
     Raises:
-        ModelFileError: Missing, empty, cut off, or not a model.
+        ModelFileError: Missing, empty, cut off, not a model, or it doesn't fit the factory.
         UntrustedError: It would run code, and ``trust`` is False.
-        InputError: Weights and factory don't fit.
+        InputError: It needs a factory.
     """
     path = Path(path)
+    ref = parse_factory(factory, factory_args) if isinstance(factory, str) else factory
+    if ref is None and factory_args:
+        raise InputError("arguments for a factory, but no factory", "--factory package.module:callable beside them")
     if path.is_dir():
-        return _load_folder(path, factory, factory_args, trust)
+        return _changed(_load_folder(path, ref, trust), path / STRUCTURE, path, task)
     if not path.exists():
-        raise ModelFileError(f"no file {path}", f"the path of {KINDS}")
+        raise ModelFileError(f"no file {path}", "the path of a model; 'compress example digits.pt' writes one")
     if path.stat().st_size == 0:
-        raise ModelFileError(f"{path} is empty", "write it again")
-    form = _load(path, factory, dict(factory_args or {}), trust)
-    with path.open("rb") as file:
+        raise ModelFileError(f"{path} is empty", "write or fetch it again")
+    form = load_onnx(path) if path.suffix == ".onnx" else _load_torch(path, ref, trust)
+    return _changed(form, path, path, task)
+
+
+def _changed(form: Form, hashed: Path, path: Path, task: str | None) -> Form:
+    with hashed.open("rb") as file:
         digest = hashlib.file_digest(file, "sha256").hexdigest()
-    changed: dict[str, object] = {"source": path.name, "sha256": digest}
+    changed: dict[str, object] = {"source": str(path), "sha256": digest}
     if task is not None:
         changed["task"] = task
     return replace(form, info=form.info.model_copy(update=changed))
 
 
-def _load_folder(path: Path, factory: str | None, arguments: Mapping[str, Any] | None, trust: bool) -> Form:
+def _load_folder(path: Path, ref: FactoryRef | None, trust: bool) -> Form:
     if (path / STRUCTURE).exists():
-        builder = None if factory is None else (lambda: build(parse_factory(factory, arguments)))
-        return load_form(path, factory=builder, trust=trust)
+        return load_form(path, factory=ref, trust=trust)
     if (path / "config.json").exists():
         raise InputError(
-            f"{path} is a Hugging Face folder; networks for text can't be compressed yet", "a checkpoint of a CNN"
+            f"{path} is a Hugging Face folder; those aren't supported yet",
+            "a checkpoint of an image classifier, written by compressor.save_checkpoint",
         )
-    raise ModelFileError(f"{path} is a folder without {STRUCTURE}", "a stage's folder of a run, or a model file")
+    stages = sorted(entry.parent.name for entry in path.glob(f"*/{STRUCTURE}"))
+    raise ModelFileError(
+        f"{path} is a folder without {STRUCTURE}",
+        f"{path / stages[-1]}" if stages else f"the path of {KINDS}",
+    )
 
 
-def _load(path: Path, factory: str | None, arguments: dict[str, Any], trust: bool) -> Form:
-    if path.suffix == ".onnx":
-        return _load_onnx(path)
+def _load_torch(path: Path, ref: FactoryRef | None, trust: bool) -> TorchModel:
     names = _zip_names(path)
-    if any(name.endswith("constants.pkl") for name in names):
-        return TorchModel(_guarded(path, lambda: torch.jit.load(path, map_location="cpu")), ModelInfo())  # type: ignore[no-untyped-call]
-    if path.suffix == ".pt2" or any("archive_format" in name for name in names):
-        return TorchModel(_guarded(path, lambda: torch.export.load(path).module()), ModelInfo())
-    content = _read(path, trust)
+    if any(name.endswith("/constants.pkl") for name in names):
+        return _load_torchscript(path)
+    if any(name.endswith(("/archive_format", "/models/model.json")) for name in names):
+        return _load_program(path, trust)
+    content: Any
+    if path.suffix == ".safetensors":
+        try:
+            content = read_safetensors(path)
+        except (SafetensorError, OSError) as error:
+            raise ModelFileError(f"{path} can't be read: {error}", "write or fetch it again") from None
+    else:
+        content = _read_saved(path, bool(names), trust)
     if isinstance(content, nn.Module):
-        ref = None if factory is None else parse_factory(factory, arguments)
         return TorchModel(content.eval(), ModelInfo(factory=ref))
     if is_checkpoint(content):
-        return _from_checkpoint(path, content, factory, arguments, trust)
+        return _from_checkpoint(path, content, ref, trust)
     tensors = find_state_dict(content, path)
-    if factory is None:
+    if ref is None:
         raise InputError(
             f"{path} is a bare state_dict: weights without the network they belong to",
             "--factory torchvision:resnet18 --factory-arg num_classes=10",
         )
-    ref = parse_factory(factory, arguments)
     module = build(ref)
     load_tensors(module, tensors, str(path))
     return TorchModel(module.eval(), ModelInfo(factory=ref))
 
 
-def _from_checkpoint(
-    path: Path, content: Mapping[str, Any], factory: str | None, arguments: dict[str, Any], trust: bool
-) -> TorchModel:
+def _from_checkpoint(path: Path, content: Mapping[str, Any], ref: FactoryRef | None, trust: bool) -> TorchModel:
     info = info_of(content, path)
-    if factory is not None:
-        ref = parse_factory(factory, arguments)
-    elif info.factory is None:
-        raise ModelFileError(f"{path} names no factory", "--factory package.module:callable")
-    else:
+    if ref is None:
+        if info.factory is None:
+            raise ModelFileError(f"{path} names no factory", "--factory package.module:callable")
         ref = info.factory if trust else trusted(info.factory, str(path))
-    module = apply_shapes(build(ref), content["structure"])
-    load_tensors(module, content["state_dict"], str(path))
-    return TorchModel(module.eval(), info.model_copy(update={"factory": ref}))
-
-
-def _load_onnx(path: Path) -> OnnxModel:
-    if path.stat().st_size < 16:
-        raise ModelFileError(f"{path} is too short for an ONNX file", "export it again")
+    update: dict[str, object] = {"factory": ref}
+    if info.data is not None and not trust and is_user_code(info.data):
+        update |= {"data": None, "data_args": {}}
+    module = build_fresh(ref)
     try:
-        metadata = read_metadata(path)
+        apply_shapes(module, content["structure"])
+    except (KeyError, TypeError, AttributeError, ValueError, RuntimeError) as error:
+        raise ModelFileError(f"{path}: its structure doesn't fit: {error}", "write it again") from None
+    load_tensors(module, find_state_dict(content, path), str(path))
+    return TorchModel(module.eval(), info.model_copy(update=update))
+
+
+def _load_torchscript(path: Path) -> TorchModel:
+    def load() -> nn.Module:
+        with warnings.catch_warnings():
+            # torch deprecates TorchScript at every call; reading what others wrote stays useful.
+            warnings.simplefilter("ignore", FutureWarning)
+            warnings.simplefilter("ignore", DeprecationWarning)
+            module: nn.Module = torch.jit.load(path, map_location="cpu")
+        return module.eval()
+
+    return TorchModel(_guarded(path, load), ModelInfo())
+
+
+def _load_program(path: Path, trust: bool) -> TorchModel:
+    if not trust:
+        raise UntrustedError(
+            f"{path} is a .pt2 program, which torch reads with pickle: reading it could run code from it",
+            "--trust if you made the file",
+        )
+
+    def load() -> nn.Module:
+        exported = torch.export.load(path).module(check_guards=False)
+        # The exported module refuses train() and eval(); its modes are constants of the graph anyway.
+        return fx.GraphModule(exported, exported.graph).eval()
+
+    return TorchModel(_guarded(path, load), ModelInfo())
+
+
+def _read_saved(path: Path, is_zip: bool, trust: bool) -> Any:
+    if not is_zip:
+        with path.open("rb") as file:
+            start = file.read(4)
+        if start == b"PK\x03\x04":
+            raise ModelFileError(f"{path} is cut off: its table of contents is missing", "write or fetch it again")
+        if start[:1] != PICKLE:
+            raise ModelFileError(f"{path} is not a model file", f"the path of {KINDS}")
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            return torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:
-        raise ModelFileError(f"{path} is not an ONNX file: {type(error).__name__}", "export it again") from None
-    return OnnxModel(path, read_description(path, metadata), "int8" if metadata.get("compressor.precision") == "int8" else "fp32")
-
-
-def _read(path: Path, trust: bool) -> Any:
-    try:
-        return torch.load(path, map_location="cpu", weights_only=True)
-    except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError, KeyError, AttributeError, TypeError) as error:
         reason = str(error)
-        if not _is_pickle(path):
-            raise ModelFileError(f"{path} is cut off or not a model file", f"the path of {KINDS}") from None
-        if not trust:
-            if "PytorchStreamReader" in reason:
-                raise ModelFileError(f"{path} is cut off", "write or fetch it again") from None
-            raise UntrustedError(
-                f"{path} is a pickle of Python objects, and reading it would run code from it",
-                "compressor.save_checkpoint in your own code, or --trust if you made the file",
-            ) from None
+    # torch's own words for a pickle that asks for more than tensors and plain values.
+    if not any(word in reason for word in ("Unsupported", "weights_only", "Weights only")):
+        raise ModelFileError(f"{path} is damaged: {reason.splitlines()[0]}", "write or fetch it again")
+    if not trust:
+        raise UntrustedError(
+            f"{path} is a pickle of Python objects, and reading it would run code from it",
+            "compressor.save_checkpoint(module, path, factory=...) where you made it, or --trust if you made the file",
+        )
+    return _guarded(path, lambda: torch.load(path, map_location="cpu", weights_only=False))
+
+
+def _guarded(path: Path, load: Callable[[], Any]) -> Any:
     try:
-        return torch.load(path, map_location="cpu", weights_only=False)
+        return load()
     except Exception as error:
+        reason = str(error).strip().partition("\n")[0]
         raise ModelFileError(
-            f"{path} can't be unpickled: {type(error).__name__}: {error}",
-            "run in the folder where its classes can be imported",
+            f"{path} can't be loaded: {type(error).__name__}: {reason}",
+            "write it again with this torch; a pickle needs its classes to be importable here",
         ) from error
 
 
-def _guarded(path: Path, load: Any) -> nn.Module:
-    try:
-        module: nn.Module = load()
-    except Exception as error:
-        reason = str(error).splitlines()[0]
-        raise ModelFileError(f"{path} can't be loaded: {reason}", "save it again with this torch") from None
-    return module
-
-
 def _zip_names(path: Path) -> list[str]:
-    if not zipfile.is_zipfile(path):
+    try:
+        with zipfile.ZipFile(path) as archive:
+            return archive.namelist()
+    except (zipfile.BadZipFile, OSError, ValueError):
         return []
-    with zipfile.ZipFile(path) as archive:
-        return archive.namelist()
-
-
-def _is_pickle(path: Path) -> bool:
-    with path.open("rb") as file:
-        start = file.read(2)
-    return start == b"PK" or start[:1] == b"\x80"

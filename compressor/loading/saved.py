@@ -1,218 +1,217 @@
 """A form in a folder: weights as safetensors, structure as JSON, and a check that both were read right."""
 
+import copy
+import hashlib
 import json
-import platform
-import warnings
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import torch
+from pydantic import ValidationError
 from safetensors import SafetensorError
-from safetensors.torch import load_file as read_tensors
-from safetensors.torch import save as tensor_bytes
+from safetensors.torch import load as tensors_of_bytes
+from safetensors.torch import save as bytes_of_tensors
 from torch import Tensor, nn
 
 from compressor import quantize
+from compressor.data.load import is_user_code
 from compressor.errors import InputError, ModelFileError
 from compressor.export.onnx import write_atomically
-from compressor.factories import build, trusted
-from compressor.loading.checkpoint import load_tensors
+from compressor.factories import parse_factory, trusted
+from compressor.loading.check import make_check, verify
+from compressor.loading.checkpoint import build_fresh
+from compressor.loading.weights import load_tensors, state_of, untied
 from compressor.models import (
     EngineModel,
+    FactoryRef,
     Form,
-    InputSpec,
     ModelInfo,
     OnnxModel,
     QuantizationSpec,
     QuantizedModel,
-    TorchForm,
     TorchModel,
 )
 from compressor.structure import apply_shapes, manifest_of
 
 WEIGHTS, STRUCTURE, CHECK = "model.safetensors", "structure.json", "check.safetensors"
-TOLERANCE = 1e-4
 VERSION = 1
+Factory = str | FactoryRef | Callable[[], nn.Module]
 
 
 def save_form(form: Form, folder: Path, example_inputs: tuple[Tensor, ...]) -> None:
     """Write a form so that ``load_form`` reads it back in a fresh process, without pickle.
 
+    Each file is written atomically, the structure last: it holds the weights' digest, so that files
+    of two different saves are told apart. A finished file is described; it is copied into the folder
+    if it lies elsewhere.
+
     Args:
-        form: A finished file is only described: it lies in the folder already.
-        folder: Made if it isn't there; each file is written atomically, the structure last.
-        example_inputs: What the check runs; 16 samples are plenty.
+        form: Left untouched.
+        folder: Made if it isn't there.
+        example_inputs: Real inputs, at least 2 samples; the check takes up to 16.
+
+    Raises:
+        DiskFullError: No space; no partial file is left.
     """
-    folder.mkdir(parents=True, exist_ok=True)
-    if isinstance(form, (OnnxModel, EngineModel)):
-        described = {
-            "version": VERSION,
-            "form": "onnx" if isinstance(form, OnnxModel) else "engine",
-            "file": form.path.name,
-            "precision": form.precision,
-            "info": form.info.model_dump(mode="json"),
-        }
-        write_atomically(folder / STRUCTURE, json.dumps(described, indent=2).encode())
+    if isinstance(form, OnnxModel | EngineModel):
+        _describe_file(form, folder)
         return
-    form.module.cpu().eval()
-    contiguous = {key: value.detach().contiguous() for key, value in form.module.state_dict().items()}
-    write_atomically(folder / WEIGHTS, tensor_bytes(_untied(contiguous)))
-    _lay_out(form.module)
-    inputs = tuple(tensor.detach().cpu().contiguous() for tensor in example_inputs)
-    check = {f"input_{index}": tensor for index, tensor in enumerate(inputs)}
-    check["output"] = _outputs(form.module, inputs)
-    write_atomically(folder / CHECK, tensor_bytes(check))
-    structure: dict[str, Any] = {
+    # A copy on the CPU in plain memory order: another order gives other bits than a reloaded network.
+    module = copy.deepcopy(form.module).cpu().eval()
+    for tensor in (*module.parameters(), *module.buffers()):
+        tensor.data = tensor.data.contiguous()
+    kept, ties = untied(state_of(module))
+    weights = bytes_of_tensors(kept)
+    check, environment = make_check(module, example_inputs)
+    quantized = isinstance(form, QuantizedModel)
+    structure = {
         "version": VERSION,
-        "form": "quantized" if isinstance(form, QuantizedModel) else "torch",
+        "form": "quantized" if quantized else "torch",
         "info": form.info.model_dump(mode="json"),
-        "manifest": form.structure if isinstance(form, QuantizedModel) else manifest_of(form.module),
-        "torch": torch.__version__,
-        "machine": _machine(),
+        "structure": dict(form.structure) if isinstance(form, QuantizedModel) else manifest_of(module),
+        "quantization": form.spec.model_dump(mode="json") if isinstance(form, QuantizedModel) else None,
+        "ties": ties,
+        "weights_sha256": hashlib.sha256(weights).hexdigest(),
+        "environment": environment,
     }
-    if isinstance(form, QuantizedModel):
-        structure["quantization"] = form.spec.model_dump(mode="json")
-    write_atomically(folder / STRUCTURE, json.dumps(structure, indent=2).encode())
+    write_atomically(folder / WEIGHTS, weights)
+    write_atomically(folder / CHECK, bytes_of_tensors(check))
+    write_atomically(folder / STRUCTURE, json.dumps(structure, indent=1).encode())
 
 
-def load_form(folder: Path, *, factory: Callable[[], nn.Module] | None = None, trust: bool = False) -> Form:
+def load_form(folder: Path, *, factory: Factory | None = None, trust: bool = False) -> Form:
     """Rebuild a form: factory, shapes, quantizers, weights; then run the check.
 
     Args:
         folder: Written by ``save_form``.
-        factory: Builds the untouched architecture where the folder names no factory.
-        trust: Import a factory that is not of a known library: it runs code.
+        factory: A name replaces the factory that the folder names. A callable is used where the folder
+            names none: it builds the untouched architecture of a network that came from Python.
+        trust: Import a factory of the folder's that is not of a known library: it runs code.
 
     Raises:
-        ModelFileError: Files missing or cut off, or the check's outputs differ.
+        ModelFileError: Files missing, damaged or of different saves, or the check's outputs differ.
         InputError: No factory.
         UntrustedError: The folder's factory is not of a known library.
     """
-    structure = _structure(folder)
-    info = ModelInfo.model_validate(structure["info"])
-    if structure["form"] == "onnx":
-        return OnnxModel(folder / structure["file"], info, structure["precision"])
-    if structure["form"] == "engine":
-        return EngineModel(folder / structure["file"], info, structure["precision"])
-    try:
-        weights, check = read_tensors(folder / WEIGHTS), read_tensors(folder / CHECK)
-    except (OSError, SafetensorError) as error:
-        raise ModelFileError(f"{folder}: weights can't be read: {error}", "run again with --fresh") from None
-    inputs = tuple(check[key] for key in sorted(key for key in check if key.startswith("input_")))
-    module = apply_shapes(_built(info, factory, folder, trust), structure["manifest"]).eval()
-    form: TorchForm
-    if structure["form"] == "quantized":
-        spec = QuantizationSpec.model_validate(structure["quantization"])
-        graph = quantize.insert(module, spec, inputs)
-        form = QuantizedModel(graph, info, spec, structure["manifest"], factory)
-    else:
-        form = TorchModel(module, info, factory)
-    load_tensors(form.module, _with_ties(form.module, weights), str(folder / WEIGHTS))
-    form.module.eval()
-    _verify(form.module, inputs, check["output"], structure, folder)
-    return form
-
-
-def read_description(path: Path, metadata: Mapping[str, str]) -> ModelInfo:
-    """What an ONNX file's metadata says, as the info of a form."""
-    beside = path.with_name(STRUCTURE)
-    if beside.exists():
-        try:
-            saved = json.loads(beside.read_text())
-            if saved.get("file") == path.name:
-                return ModelInfo.model_validate(saved["info"])
-        except (ValueError, KeyError):
-            pass
-    classes = json.loads(metadata.get("compressor.classes", "[]"))
-    inputs = []
-    for contract in json.loads(metadata.get("compressor.inputs", "[]")):
-        known = {key: contract[key] for key in InputSpec.model_fields if contract.get(key) is not None}
-        known["shape"] = tuple(side for side in contract.get("shape", ()) if isinstance(side, int))
-        inputs.append(InputSpec.model_validate(known))
-    return ModelInfo(inputs=tuple(inputs), classes=tuple(classes), task=metadata.get("compressor.task", "image-classification"))
-
-
-def _structure(folder: Path) -> dict[str, Any]:
-    try:
-        structure: dict[str, Any] = json.loads((folder / STRUCTURE).read_text())
-    except (OSError, ValueError) as error:
-        raise ModelFileError(f"{folder / STRUCTURE} can't be read: {error}", "a stage's folder of a run") from None
-    if structure.get("version") != VERSION:
+    saved = _read_structure(folder, trust)
+    form, info = saved.content["form"], saved.info
+    if form in ("onnx", "engine"):
+        return _described_file(folder, saved)
+    weights = _read(folder / WEIGHTS)
+    if hashlib.sha256(weights).hexdigest() != saved.content.get("weights_sha256"):
         raise ModelFileError(
-            f"{folder / STRUCTURE} has version {structure.get('version')!r}, this release reads {VERSION}",
+            f"{folder / WEIGHTS} is not the file that {STRUCTURE} belongs to: damaged, or of another save",
+            "run again with --fresh, or copy the whole folder again",
+        )
+    tensors, check = _tensors(weights, folder / WEIGHTS), _tensors(_read(folder / CHECK), folder / CHECK)
+    tensors |= {name: tensors[first] for name, first in saved.content.get("ties", {}).items()}
+    inputs = tuple(check[key] for key in sorted(key for key in check if key.startswith("input_")))
+    ref, module = _network(folder, info, factory, trust)
+    info = info.model_copy(update={"factory": ref})
+    builder = factory if callable(factory) and not isinstance(factory, FactoryRef) and ref is None else None
+    rebuilt: TorchModel | QuantizedModel
+    manifest = saved.content["structure"]
+    module = apply_shapes(module, manifest).eval()
+    if form == "quantized":
+        try:
+            spec = QuantizationSpec.model_validate(saved.content["quantization"])
+        except ValidationError as error:
+            raise ModelFileError(f"{folder / STRUCTURE}: quantization: {error}", "copy the folder again") from None
+        graph = quantize.insert(module, spec, inputs)
+        rebuilt = QuantizedModel(graph, info, spec, manifest, builder)
+    else:
+        rebuilt = TorchModel(module, info, builder)
+    load_tensors(rebuilt.module, tensors, str(folder / WEIGHTS))
+    rebuilt.module.eval()
+    verify(rebuilt.module, check, saved.content.get("environment", {}), folder)
+    return rebuilt
+
+
+@dataclass(frozen=True)
+class _Saved:
+    content: Mapping[str, Any]
+    info: ModelInfo
+
+
+def _read_structure(folder: Path, trust: bool) -> _Saved:
+    path = folder / STRUCTURE
+    try:
+        content = json.loads(_read(path))
+    except ValueError as error:
+        raise ModelFileError(f"{path} is not JSON: {error}", "copy the folder again") from None
+    if not isinstance(content, dict) or content.get("version") != VERSION:
+        version = content.get("version") if isinstance(content, dict) else None
+        raise ModelFileError(
+            f"{path} has version {version!r}, this release reads {VERSION}",
             "install the release of compressor that wrote it",
         )
-    return structure
+    wanted = {"torch": "structure", "quantized": "structure", "onnx": "file", "engine": "file"}
+    form = str(content.get("form"))
+    if form not in wanted or wanted[form] not in content:
+        raise ModelFileError(f"{path} describes no form that this release knows", "copy the folder again")
+    try:
+        info = ModelInfo.model_validate(content.get("info"))
+    except ValidationError as error:
+        raise ModelFileError(f"{path}: info: {error.errors()[0]['msg']}", "copy the folder again") from None
+    if info.data is not None and not trust and is_user_code(info.data):
+        info = info.model_copy(update={"data": None, "data_args": {}})
+    return _Saved(content, info)
 
 
-def _built(info: ModelInfo, factory: Callable[[], nn.Module] | None, folder: Path, trust: bool) -> nn.Module:
+def _network(
+    folder: Path, info: ModelInfo, factory: Factory | None, trust: bool
+) -> tuple[FactoryRef | None, nn.Module]:
+    if isinstance(factory, str):
+        factory = parse_factory(factory)
+    if isinstance(factory, FactoryRef):
+        return factory, build_fresh(factory)
     if info.factory is not None:
-        return build(info.factory if trust or factory is not None else trusted(info.factory, str(folder)))
+        ref = info.factory if trust else trusted(info.factory, str(folder))
+        return info.factory, build_fresh(ref)
     if factory is None:
         raise InputError(
             f"{folder} names no factory: the network came from Python",
-            "load_form(folder, factory=...) with what builds the untouched architecture",
+            "load_form(folder, factory=...) with what builds the untouched architecture, or --factory",
         )
-    return factory()
+    return None, factory()
 
 
-def _untied(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
-    """safetensors refuses tensors that share memory: only the first of a tied group is written."""
-    seen: set[tuple[int, torch.Size]] = set()
-    kept = {}
-    for key, value in tensors.items():
-        mark = (value.data_ptr(), value.shape)
-        if value.numel() and mark in seen:
-            continue
-        seen.add(mark)
-        kept[key] = value
-    return kept
-
-
-def _with_ties(module: nn.Module, weights: dict[str, Tensor]) -> dict[str, Tensor]:
-    own = module.state_dict()
-    by_pointer = {own[key].data_ptr(): key for key in own if key in weights}
-    complete = dict(weights)
-    for key, value in own.items():
-        if key not in complete and value.data_ptr() in by_pointer:
-            complete[key] = weights[by_pointer[value.data_ptr()]]
-    return complete
-
-
-def _lay_out(module: nn.Module) -> None:
-    """Contiguous weights: another memory format gives other bits than a reloaded network."""
-    for tensor in (*module.parameters(), *module.buffers()):
-        tensor.data = tensor.data.contiguous()
-
-
-def _outputs(module: nn.Module, inputs: tuple[Tensor, ...]) -> Tensor:
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
+def _read(path: Path) -> bytes:
     try:
-        with torch.no_grad():
-            outputs: Tensor = module(*inputs)
-    finally:
-        torch.set_num_threads(threads)
-    return outputs.float().contiguous()
+        return path.read_bytes()
+    except OSError as error:
+        raise ModelFileError(f"{path} can't be read: {error.strerror}", "a folder that a stage wrote, whole") from None
 
 
-def _verify(
-    module: nn.Module, inputs: tuple[Tensor, ...], saved: Tensor, structure: Mapping[str, Any], folder: Path
-) -> None:
-    outputs = _outputs(module, inputs)
-    if torch.equal(outputs, saved):
-        return
-    same = structure["torch"] == torch.__version__ and structure["machine"] == _machine()
-    distance = float((outputs - saved).abs().max() / saved.abs().max().clamp_min(1e-12))
-    if same or distance > TOLERANCE:
-        raise ModelFileError(
-            f"{folder}: the reloaded network gives other outputs than the saved one (relative difference {distance:.1e})",
-            "give the factory that built it, or run again with --fresh",
-        )
-    warnings.warn(f"{folder}: outputs differ by {distance:.1e} from those saved on another machine", stacklevel=2)
+def _tensors(content: bytes, path: Path) -> dict[str, Tensor]:
+    try:
+        return tensors_of_bytes(content)
+    except SafetensorError as error:
+        raise ModelFileError(f"{path} is damaged: {error}", "copy the folder again") from None
 
 
-def _machine() -> str:
-    return f"{platform.machine()} {torch.backends.cpu.get_cpu_capability()}"
+def _describe_file(form: OnnxModel | EngineModel, folder: Path) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / form.path.name
+    if path.resolve() != form.path.resolve():
+        write_atomically(path, form.path.read_bytes())
+    described = {
+        "version": VERSION,
+        "form": "onnx" if isinstance(form, OnnxModel) else "engine",
+        "file": path.name,
+        "precision": form.precision,
+        "device": form.device if isinstance(form, EngineModel) else "",
+        "info": form.info.model_dump(mode="json"),
+    }
+    write_atomically(folder / STRUCTURE, json.dumps(described, indent=1).encode())
 
+
+def _described_file(folder: Path, saved: _Saved) -> OnnxModel | EngineModel:
+    content = saved.content
+    path = folder / Path(str(content["file"])).name
+    if not path.is_file():
+        raise ModelFileError(f"no file {path}, which {STRUCTURE} describes", "copy the folder again")
+    if content["form"] == "onnx":
+        return OnnxModel(path, saved.info, content.get("precision", "fp32"))
+    return EngineModel(path, saved.info, content.get("precision", "int8"), content.get("device", ""))

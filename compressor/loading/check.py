@@ -1,0 +1,79 @@
+"""A few inputs with the outputs they had when a network was saved; reloading runs them again."""
+
+import platform
+import warnings
+from collections.abc import Mapping
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from compressor.errors import ModelFileError
+
+SAMPLES = 16
+TOLERANCE = 1e-4
+
+
+def make_check(module: nn.Module, example_inputs: tuple[Tensor, ...]) -> tuple[dict[str, Tensor], dict[str, str]]:
+    """Inputs and outputs to keep, and where they were computed.
+
+    Args:
+        module: On the CPU, in eval mode, contiguous.
+        example_inputs: The first 16 samples are taken.
+    """
+    inputs = tuple(tensor[:SAMPLES].detach().cpu().contiguous().clone() for tensor in example_inputs)
+    check = {f"input_{place}": tensor for place, tensor in enumerate(inputs)}
+    return {**check, "output": _outputs(module, inputs)}, _environment()
+
+
+def verify(module: nn.Module, check: Mapping[str, Tensor], environment: Mapping[str, str], folder: Path) -> None:
+    """Run the check: equal to the bit on the same torch and machine, else nearly, with a warning.
+
+    Raises:
+        ModelFileError: The outputs differ.
+    """
+    inputs = tuple(check[key] for key in sorted(key for key in check if key.startswith("input_")))
+    if "output" not in check or not inputs:
+        raise ModelFileError(f"{folder}: the check has no inputs or no output", "copy the folder again")
+    saved, found = check["output"], _outputs(module, inputs)
+    if torch.equal(found, saved):
+        return
+    here = _environment()
+    distance = float("inf")
+    if found.shape == saved.shape:
+        distance = float((found - saved).abs().max() / saved.abs().max().clamp_min(1e-12))
+    if dict(environment) == here or not distance <= TOLERANCE:
+        raise ModelFileError(
+            f"{folder}: the reloaded network answers otherwise than the saved one did "
+            f"(largest difference {distance:.1e} of the largest output)",
+            "the factory and arguments that built it; or run again with --fresh",
+        )
+    there = ", ".join(f"{key} {value}" for key, value in environment.items() if here.get(key) != value)
+    warnings.warn(f"{folder} was saved with {there}: outputs differ by {distance:.1e} here", stacklevel=3)
+
+
+def _outputs(module: nn.Module, inputs: tuple[Tensor, ...]) -> Tensor:
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        with torch.no_grad():
+            outputs: Tensor = module(*inputs)
+    finally:
+        torch.set_num_threads(threads)
+    return outputs.float().contiguous().clone()
+
+
+def _environment() -> dict[str, str]:
+    return {
+        "torch": str(torch.__version__),
+        "machine": f"{platform.machine()} {_processor()} {torch.backends.cpu.get_cpu_capability()}",
+    }
+
+
+def _processor() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        return platform.processor()
+    named = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return named[0] if named else platform.processor()
