@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from compressor.errors import PlanError
 from compressor.prune.importance import Importance, make_importance
 
+HIGHEST_PER_LAYER = 0.9
 PRUNED = (nn.Conv1d, nn.Conv2d, nn.Conv3d, nn.Linear)
 
 
@@ -77,9 +78,10 @@ def prune_channels(
             example_inputs=example_inputs,
             importance=make_importance(importance, seed),
             pruning_ratio=ratio,
-            max_pruning_ratio=1.0 if scope == "local" else 0.9,
+            pruning_ratio_dict=_rounded_ratios(module, ratio, round_to) if scope == "local" else None,
+            max_pruning_ratio=1.0 if scope == "local" else HIGHEST_PER_LAYER,
             global_pruning=scope == "global",
-            round_to=round_to if round_to > 1 else None,
+            round_to=round_to if scope == "global" and round_to > 1 else None,
             ignored_layers=[module.get_submodule(name) for name in kept],
         )
         pruner.step()
@@ -98,6 +100,21 @@ def prune_channels(
         if after[name] == count and name not in kept:
             kept[name] = f"has {count} channels: rounding to {round_to} leaves them all, or a coupled layer can't shrink"
     return PruneReport(before, after, kept)
+
+
+def _rounded_ratios(module: nn.Module, ratio: float, round_to: int) -> dict[nn.Module, float]:
+    """Each layer's own ratio, so that the nearest multiple of ``round_to`` stays, and never fewer than one.
+
+    torch-pruning itself rounds down, and leaves a layer whole that would round down to nothing.
+    """
+    ratios = {}
+    for child in module.modules():
+        if isinstance(child, PRUNED):
+            count = int(child.weight.shape[0])
+            stays = max(1, round(count * (1 - ratio) / round_to)) * round_to
+            # Half a channel more: the library truncates the product.
+            ratios[child] = max(0.0, 1 - (stays + 0.5) / count) if stays < count else 0.0
+    return ratios
 
 
 def output_layers(module: nn.Module, example_inputs: tuple[Tensor, ...]) -> list[str]:
