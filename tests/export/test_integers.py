@@ -1,0 +1,87 @@
+"""Stored integers by hand."""
+
+import numpy as np
+import onnx
+import pytest
+from onnx import TensorProto, helper, numpy_helper
+
+from compressor.export.integers import drop_unused, store_integer_biases, store_integer_weights
+
+
+def graph_of(kind: str = "Gemm") -> onnx.ModelProto:
+    """x (N, 2) through Q/DQ, a (2, 2) weight through Q/DQ by channel, a bias."""
+    arrays = {
+        "x_scale": np.float32(0.5),
+        "x_zero": np.uint8(3),
+        "weight": np.array([[1.27, -0.015], [2.54, 0.03]], np.float32),
+        "w_scale": np.array([0.01, 0.02], np.float32),
+        "w_zero": np.zeros(2, np.int8),
+        "bias": np.array([1.0, -0.503], np.float32),
+        "unread": np.zeros(1000, np.float32),
+    }
+    nodes = [
+        helper.make_node("QuantizeLinear", ["x", "x_scale", "x_zero"], ["x_q"]),
+        helper.make_node("DequantizeLinear", ["x_q", "x_scale", "x_zero"], ["x_dq"]),
+        helper.make_node("QuantizeLinear", ["weight", "w_scale", "w_zero"], ["w_q"], axis=0),
+        helper.make_node("DequantizeLinear", ["w_q", "w_scale", "w_zero"], ["w_dq"], axis=0),
+        helper.make_node(kind, ["x_dq", "w_dq", "bias"], ["y"], transB=1),
+    ]
+    graph = helper.make_graph(
+        nodes,
+        "g",
+        [helper.make_tensor_value_info("x", TensorProto.FLOAT, ["batch", 2])],
+        [helper.make_tensor_value_info("y", TensorProto.FLOAT, ["batch", 2])],
+        [numpy_helper.from_array(np.asarray(value), name) for name, value in arrays.items()],
+    )
+    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 20)], ir_version=10)
+
+
+def stored(proto: onnx.ModelProto) -> dict[str, np.ndarray]:
+    return {tensor.name: numpy_helper.to_array(tensor) for tensor in proto.graph.initializer}
+
+
+def test_weights_become_int8() -> None:
+    proto = graph_of()
+    store_integer_weights(proto)
+    onnx.checker.check_model(proto)
+    # -0.015 / 0.01 = -1.5 rounds to the even -2, as 0.03 / 0.02 = 1.5 to 2.
+    assert stored(proto)["w_q"].tolist() == [[127, -2], [127, 2]]
+    assert stored(proto)["w_q"].dtype == np.int8
+    assert "weight" not in stored(proto)
+    assert [node.op_type for node in proto.graph.node].count("QuantizeLinear") == 1
+
+
+def test_minus_128_is_never_used() -> None:
+    proto = graph_of()
+    weight = next(tensor for tensor in proto.graph.initializer if tensor.name == "weight")
+    weight.CopyFrom(numpy_helper.from_array(np.array([[-1.3, 1.3], [0, 0]], np.float32), "weight"))
+    store_integer_weights(proto)
+    assert stored(proto)["w_q"].tolist() == [[-127, 127], [0, 0]]
+
+
+def test_biases_become_int32_with_the_product_of_scales() -> None:
+    proto = graph_of()
+    store_integer_weights(proto)
+    store_integer_biases(proto)
+    onnx.checker.check_model(proto)
+    values = stored(proto)
+    assert values["y_bias_int32"].tolist() == [200, -50]  # 1 / (0.5 * 0.01); -0.503 / (0.5 * 0.02)
+    assert values["y_bias_int32"].dtype == np.int32
+    assert values["y_bias_scale"] == pytest.approx([0.005, 0.01])
+    assert "bias" not in values
+
+
+def test_a_float_layers_bias_stays() -> None:
+    proto = graph_of()
+    layer = proto.graph.node[-1]
+    layer.input[0] = "x"
+    store_integer_weights(proto)
+    store_integer_biases(proto)
+    assert stored(proto)["bias"].dtype == np.float32
+
+
+def test_unread_tensors_are_dropped() -> None:
+    proto = graph_of()
+    drop_unused(proto.graph)
+    assert "unread" not in stored(proto)
+    assert "bias" in stored(proto)

@@ -1,0 +1,164 @@
+"""The stage on trained networks: what it keeps, refuses, repeats; and its file against ONNX Runtime's own PTQ."""
+
+import inspect
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from onnxruntime.quantization import CalibrationDataReader, CalibrationMethod, QuantFormat, QuantType, quantize_static
+from onnxruntime.quantization.shape_inference import quant_pre_process
+
+from compressor.context import RunContext
+from compressor.data import Data
+from compressor.errors import PlanError
+from compressor.export.onnx import export_onnx
+from compressor.models import OnnxModel, QuantizedModel, TorchModel
+from compressor.quantize.stage import Quantize
+from compressor.runners import OnnxRunner
+from compressor.target import Target
+from compressor.training import TrainSettings, evaluate
+
+SHORT = TrainSettings(epochs=2, lr=2e-4, schedule="cosine", precision="fp32")
+Context = Callable[..., RunContext]
+
+
+def answers(path: Path, data: Data) -> np.ndarray:
+    batch = data.batch("test", torch.arange(len(data.test)))
+    with OnnxRunner(path) as runner:
+        return runner.infer((batch.inputs[0].numpy(),))
+
+
+def score(logits: np.ndarray, data: Data) -> float:
+    return float((logits.argmax(1) == data.test.labels.numpy()).mean())
+
+
+@pytest.mark.parametrize("runtime", ["onnxruntime", "tensorrt"])
+def test_the_better_is_kept_and_the_file_agrees(
+    runtime: Any, trained: TorchModel, data: Data, context: Context
+) -> None:
+    ctx = context(Target(runtime=runtime))
+    result = Quantize(train=SHORT).run(trained, ctx)
+    metrics, model = result.metrics, result.model
+    assert isinstance(model, QuantizedModel)
+    assert metrics["kept"] == ("qat" if metrics["qat_score"] > metrics["ptq_score"] else "ptq")
+    assert evaluate(model.module, ctx).value == max(metrics["qat_score"], metrics["ptq_score"])
+    assert any(metrics["kept"].upper() in note for note in result.notes)
+    with torch.no_grad():
+        expected = model.module(*data.batch("test", torch.arange(len(data.test))).inputs).numpy()
+    path = export_onnx(model, ctx.workdir / "model.onnx", data.batch("train", torch.arange(2)).inputs).path
+    found = answers(path, data)
+    assert (found.argmax(1) != expected.argmax(1)).sum() <= 2
+    assert np.abs(found - expected).mean() <= 0.05 * expected.std()
+    assert abs(score(found, data) - score(expected, data)) <= 0.003
+    assert score(found, data) >= 0.9
+
+
+def test_it_repeats_to_the_bit(trained: TorchModel, context: Context) -> None:
+    states = [
+        Quantize(train=SHORT, calibration="percentile").run(trained, context(name=name)).model.module.state_dict()
+        for name in ("first", "second")
+    ]
+    assert all(torch.equal(states[0][key], value) for key, value in states[1].items())
+
+
+def test_control_tells_rounding_from_more_epochs(trained: TorchModel, context: Context) -> None:
+    ctx = replace(context(), control=True)
+    metrics = Quantize(train=SHORT.model_copy(update={"epochs": 1})).run(trained, ctx).metrics
+    assert {"ptq_score", "qat_score", "ptq_after_same_epochs"} <= set(metrics)
+    assert 0.9 < metrics["ptq_after_same_epochs"] <= 1
+    assert {path.name for path in ctx.workdir.glob("*.ckpt")} == {"qat.ckpt", "float_same_epochs.ckpt"}
+
+
+def test_without_training(trained: TorchModel, context: Context) -> None:
+    result = Quantize(qat=False).run(trained, context())
+    assert result.metrics["kept"] == "ptq"
+    assert "qat_score" not in result.metrics
+
+
+def test_ranges_follow_in_the_first_epochs_then_freeze(trained: TorchModel, context: Context) -> None:
+    scales = {}
+    for epochs in (0, 1):
+        ctx = context(name=f"observe-{epochs}")
+        fast = SHORT.model_copy(update={"lr": 0.02})
+        Quantize(train=fast, observer_epochs=epochs).run(trained, ctx)
+        state = torch.load(ctx.workdir / "qat.ckpt", weights_only=True)
+        scales[epochs] = {key: value for key, value in state["module"].items() if key.startswith("quantize_conv")}
+    calibrated = Quantize(qat=False).run(trained, context(name="ptq")).model.module.state_dict()
+    assert all(torch.equal(calibrated[key], value) for key, value in scales[0].items())
+    assert not all(torch.equal(calibrated[key], value) for key, value in scales[1].items())
+
+
+def test_plan_says_what_it_will_do(trained: TorchModel, context: Context) -> None:
+    notes = Quantize(skip=("0",)).check(trained, context())
+    assert notes[0] == "3 layers in int8 by the rules for onnxruntime-cpu"
+    assert notes[1] == "in float: 0 (left out by the setting 'skip')"
+
+
+def test_plan_refuses_what_cannot_work(trained: TorchModel, context: Context) -> None:
+    with pytest.raises(PlanError, match="no layer can be computed in integers: in float: 0, 3, 4, 8"):
+        Quantize(skip=("*",)).check(trained, context())
+    with pytest.raises(PlanError, match="precision is fp32"):
+        Quantize().check(trained, context(Target(runtime="onnxruntime", precision="fp32")))
+
+
+def test_the_card_lists_the_settings() -> None:
+    card = Path(inspect.getfile(Quantize)).with_name("README.md").read_text()
+    for name, field in Quantize.model_fields.items():
+        row = next(line for line in card.splitlines() if line.startswith(f"| `{name}` |"))
+        assert str(field.description) in row
+
+
+class Images(CalibrationDataReader):  # type: ignore[misc]
+    def __init__(self, data: Data) -> None:
+        self.batches: Iterator[Any] = iter(list(data.training_batches(64, seed=0, epoch=0))[:8])
+
+    def get_next(self) -> dict[str, np.ndarray] | None:
+        batch = next(self.batches, None)
+        return None if batch is None else {"input": batch.inputs[0].numpy()}
+
+
+@pytest.fixture(scope="session")
+def static(trained_onnx: OnnxModel, data: Data, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The same network by ONNX Runtime's own post-training quantization."""
+    folder = tmp_path_factory.mktemp("static")
+    quant_pre_process(trained_onnx.path, folder / "prepared.onnx", skip_symbolic_shape=True)
+    quantize_static(
+        folder / "prepared.onnx",
+        folder / "static.onnx",
+        Images(data),
+        quant_format=QuantFormat.QDQ,
+        per_channel=True,
+        activation_type=QuantType.QUInt8,
+        weight_type=QuantType.QInt8,
+        calibrate_method=CalibrationMethod.MinMax,
+        extra_options={"CalibMovingAverage": True},
+    )
+    return folder / "static.onnx"
+
+
+def test_ptq_scores_as_quantize_static_does(
+    static: Path, trained: TorchModel, data: Data, context: Context, tmp_path: Path
+) -> None:
+    model = Quantize(qat=False).run(trained, context()).model
+    own = export_onnx(model, tmp_path / "own.onnx", data.batch("train", torch.arange(2)).inputs).path
+    assert abs(score(answers(own, data), data) - score(answers(static, data), data)) <= 0.003
+
+
+@pytest.mark.latency
+def test_ptq_is_as_fast_as_quantize_static(
+    static: Path, trained: TorchModel, data: Data, context: Context, tmp_path: Path
+) -> None:
+    from compressor.measure import interleaved_latency
+
+    inputs = data.batch("train", torch.arange(2)).inputs
+    model = Quantize(qat=False).run(trained, context()).model
+    own = export_onnx(model, tmp_path / "own.onnx", inputs).path
+    one = (inputs[0][:1].numpy(),)
+    with OnnxRunner(static) as theirs, OnnxRunner(own) as ours:
+        timed = [latency.p50 for latency in interleaved_latency([theirs, ours], one, threads=1)]
+    assert timed[0] is not None and timed[1] is not None
+    assert timed[1] <= 1.1 * timed[0]
