@@ -23,13 +23,14 @@ def example(file: Path, seed: int, epochs: int, device: str) -> None:
 
     from compressor.cli.teach import train_teacher
     from compressor.data.load import load_data
-    from compressor.factories import build, parse_factory
+    from compressor.factories import build
+    from compressor.factories.small_images import DIGITS_NET
     from compressor.models import ModelInfo, TorchModel
     from compressor.tasks import make_task
     from compressor.training import TrainSettings
 
     torch.manual_seed(seed)
-    factory = parse_factory("compressor.factories.small_images:digits_net", {})
+    factory = DIGITS_NET
     model = TorchModel(build(factory), ModelInfo(factory=factory))
     data = load_data("digits", seed=seed)
     settings = TrainSettings(epochs=epochs, batch_size=64, crop=1)

@@ -60,7 +60,8 @@ def save_form(form: Form, folder: Path, example_inputs: tuple[Tensor, ...]) -> N
     # A copy on the CPU in plain memory order: another order gives other bits than a reloaded network.
     module = copy.deepcopy(form.module).cpu().eval()
     for tensor in (*module.parameters(), *module.buffers()):
-        tensor.data = tensor.data.contiguous()
+        # Not .contiguous(): a kernel over one channel passes for contiguous with channels_last strides.
+        tensor.data = tensor.data.clone(memory_format=torch.contiguous_format)
     kept, ties = untied(state_of(module))
     weights = bytes_of_tensors(kept)
     check, environment = make_check(module, example_inputs)
