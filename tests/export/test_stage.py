@@ -1,0 +1,175 @@
+import copy
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import pytest
+import torch
+from torch import Tensor, fx, nn
+
+from compressor.context import RunContext
+from compressor.errors import PlanError, StageError
+from compressor.export import stage as export_stage
+from compressor.export.stage import Export
+from compressor.measure import collect_outputs, parity
+from compressor.models import OnnxModel, QuantizationSpec, QuantizedModel, Quantizer, TorchModel
+from compressor.runners import OnnxRunner, TorchRunner
+from compressor.target import Target
+
+TENSORRT = Target(runtime="tensorrt", batch_size=2)
+
+
+class Rounding(nn.Module):
+    """int8, symmetric, one scale: in torch by arithmetic, in the file as a Q/DQ pair."""
+
+    def __init__(self, scale: float) -> None:
+        super().__init__()
+        self.register_buffer("scale", torch.tensor(scale))
+        self.register_buffer("zero_point", torch.tensor(0, dtype=torch.int8))
+
+    def forward(self, x: Tensor) -> Tensor:
+        if not torch.onnx.is_in_onnx_export():
+            return (x / self.scale).round().clamp(-128, 127) * self.scale
+        ends = (self.scale, self.zero_point)
+        whole = torch.onnx.ops.symbolic("QuantizeLinear", (x, *ends), dtype=torch.int8, shape=x.shape, version=19)
+        real: Tensor = torch.onnx.ops.symbolic(
+            "DequantizeLinear", (whole, *ends), dtype=torch.float32, shape=x.shape, version=19
+        )
+        return real
+
+
+def quantized(model: TorchModel, scheme: Any, scale: float = 0.03) -> QuantizedModel:
+    """The network as a graph with its input rounded."""
+    graph = fx.symbolic_trace(copy.deepcopy(model.module))
+    start = next(node for node in graph.graph.nodes if node.op == "placeholder")
+    graph.add_submodule("rounding", Rounding(scale))
+    with graph.graph.inserting_after(start):
+        node = graph.graph.call_module("rounding", (start,))
+    start.replace_all_uses_with(node, delete_user_cb=lambda user: user is not node)
+    graph.recompile()
+    spec = QuantizationSpec(
+        scheme=scheme,
+        quantizers=(Quantizer(name="rounding", node=start.name, role="activation", dtype="int8"),),
+        torch_version=torch.__version__,
+    )
+    return QuantizedModel(graph.eval(), model.info, spec, {})
+
+
+def _kinds(path: Path) -> set[str]:
+    return {node.op_type for node in onnx.load(path).graph.node}
+
+
+def test_onnx_with_its_script_and_proof(trained: TorchModel, context: Callable[..., RunContext]) -> None:
+    ctx = context()
+    result = Export().run(trained, ctx)
+    assert result.model == OnnxModel(ctx.workdir / "model.onnx", trained.info, "fp32")
+    assert {path.name for path in ctx.workdir.iterdir()} == {"model.onnx", "infer.py"}
+    with TorchRunner(trained.module) as torch_runner, OnnxRunner(result.model.path) as onnx_runner:
+        expected = parity(collect_outputs(torch_runner, ctx), collect_outputs(onnx_runner, ctx))
+    assert result.metrics["parity"]["agreement"] == expected.agreement == 1.0
+    assert result.metrics["parity"]["samples"] == 360
+    assert result.metrics["parity"]["mean_abs_error"] < 1e-4 * expected.logit_std
+    assert result.metrics["size_bytes"] == result.model.path.stat().st_size
+
+
+def test_another_network_in_the_file_is_caught(
+    trained: TorchModel, context: Callable[..., RunContext], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = export_stage.export_onnx
+
+    def sabotaged(form: TorchModel, *args: Any, **kwargs: Any) -> OnnxModel:
+        module = copy.deepcopy(form.module)
+        with torch.no_grad():
+            module[-1].bias.copy_(torch.arange(10.0) * 3)
+        return real(TorchModel(module, form.info), *args, **kwargs)
+
+    monkeypatch.setattr(export_stage, "export_onnx", sabotaged)
+    with pytest.raises(StageError, match=r"not the network it was made of.*of 360 inputs, wanted 98\.0%"):
+        Export().run(trained, context())
+    assert Export(min_agreement=0.0).run(trained, context(name="accepted")).metrics["parity"]["agreement"] < 0.98
+
+
+def test_values_that_are_not_finite_are_caught(trained: TorchModel, context: Callable[..., RunContext]) -> None:
+    module = copy.deepcopy(trained.module)
+    with torch.no_grad():
+        module[-1].weight[0] = float("nan")
+    with pytest.raises(StageError, match="not finite"):
+        Export().run(TorchModel(module, trained.info), context())
+
+
+def test_the_kit_for_tensorrt(trained: TorchModel, context: Callable[..., RunContext]) -> None:
+    ctx = context(TENSORRT)
+    result = Export(formats=("onnx", "tensorrt")).run(trained, ctx)
+    assert {"model.onnx", "infer.py", "build_engine.py", "TENSORRT.md"} <= {path.name for path in ctx.workdir.iterdir()}
+    pytest.importorskip("tensorrt_rtx")
+    assert result.metrics["builds_in_tensorrt_rtx"] is True
+    assert any("builds the graph" in note for note in result.notes)
+
+
+def test_a_graph_that_tensorrt_refuses_is_in_the_notes(
+    trained: TorchModel, context: Callable[..., RunContext]
+) -> None:
+    pytest.importorskip("tensorrt_rtx")
+    model = quantized(trained, "tensorrt")
+    model.module.rounding.zero_point.fill_(3)
+    result = Export(formats=("onnx", "tensorrt"), min_agreement=0.0).run(model, context(TENSORRT))
+    assert result.metrics["builds_in_tensorrt_rtx"] is False
+    assert any("refuses the graph" in note for note in result.notes)
+
+
+def test_formats_must_fit_the_runtime(trained: TorchModel, context: Callable[..., RunContext]) -> None:
+    with pytest.raises(PlanError, match="runtime is onnxruntime"):
+        Export(formats=("onnx", "tensorrt")).check(trained, context())
+    assert "kit" in Export().check(trained, context(TENSORRT))[0]
+    with pytest.raises(PlanError, match="quantized by the rules for tensorrt"):
+        Export().check(quantized(trained, "tensorrt"), context())
+
+
+@pytest.mark.parametrize(
+    ("times", "said"),
+    [((0.4, 0.2), "2.00 times faster"), ((0.2, 0.4), "SLOWER"), ((0.2, 0.205), "as fast")],
+    ids=["faster", "slower", "equal"],
+)
+def test_int8_is_timed_against_its_own_fp32_graph(
+    trained: TorchModel,
+    context: Callable[..., RunContext],
+    monkeypatch: pytest.MonkeyPatch,
+    times: tuple[float, float],
+    said: str,
+) -> None:
+    seen = []
+
+    def timing(paths: list[Path], *rest: Any) -> list[float]:
+        seen.extend(_kinds(path) for path in paths)
+        return list(times)
+
+    monkeypatch.setattr(export_stage, "_p50s", timing)
+    ctx = context()
+    result = Export().run(quantized(trained, "onnxruntime-cpu"), ctx)
+    assert "QuantizeLinear" not in seen[0] and "QuantizeLinear" in seen[1]
+    assert said in result.notes[0]
+    assert (result.metrics["fp32_latency_ms"], result.metrics["int8_latency_ms"]) == times
+    assert result.model.precision == "int8"
+    assert {path.name for path in ctx.workdir.iterdir()} == {"model.onnx", "infer.py", "decisions.json"}
+
+
+def test_a_slower_int8_graph_is_left_out_where_asked(
+    trained: TorchModel, context: Callable[..., RunContext], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(export_stage, "_p50s", lambda *_: [0.2, 0.4])
+    ctx = context()
+    model = quantized(trained, "onnxruntime-cpu")
+    result = Export(keep_fastest=True).run(model, ctx)
+    assert result.model.precision == "fp32"
+    assert "QuantizeLinear" not in _kinds(result.model.path)
+    monkeypatch.setattr(export_stage, "_p50s", lambda *_: pytest.fail("timed again on resume"))
+    assert Export(keep_fastest=True).run(model, ctx).model.precision == "fp32"
+
+
+@pytest.mark.latency
+def test_both_graphs_are_really_timed(trained: TorchModel, context: Callable[..., RunContext]) -> None:
+    result = Export().run(quantized(trained, "onnxruntime-cpu"), context())
+    assert result.metrics["fp32_latency_ms"] > 0
+    assert np.isfinite(result.metrics["int8_latency_ms"])
