@@ -94,7 +94,7 @@ def _check_fit(module: nn.Module, manifest: Mapping[str, Any]) -> None:
     if not faults:
         saved = module.state_dict(keep_vars=True)
         faults = [
-            f"{name} is computed by the factory as {list(current[name].shape)} and isn't saved, the file has {list(shape)}"
+            f"{name} isn't saved but computed by the factory: {list(current[name].shape)}, the file has {list(shape)}"
             for name, shape in wanted.items()
             if name not in saved and list(current[name].shape) != list(shape)
         ]
