@@ -3,7 +3,7 @@
 import sys
 import time
 from types import TracebackType
-from typing import Protocol
+from typing import Protocol, Self
 
 import click
 from rich.console import Console
@@ -19,7 +19,7 @@ BAR = 20
 class Display(Protocol):
     """Shows progress reports between ``with`` and its end."""
 
-    def __enter__(self) -> "Display":
+    def __enter__(self) -> Self:
         """Start."""
         ...
 
@@ -71,7 +71,7 @@ class PlainDisplay:
         self._pending: Progress | None = None
         self._shown = time.monotonic()
 
-    def __enter__(self) -> "PlainDisplay":
+    def __enter__(self) -> Self:
         """Nothing to start."""
         return self
 

@@ -3,13 +3,14 @@
 import hashlib
 import warnings
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from PIL import Image, UnidentifiedImageError
 from torch import Tensor
@@ -97,6 +98,8 @@ def image_folder(path: Path, given: Mapping[str, Any], inputs: InputSpec | None,
     parts = [splits.get(name) for name in SPLITS]
     notes = [f"{sum(skipped.values())} files that aren't images were skipped ({_listed(skipped)})"] if skipped else []
     if not in_memory:
+        for files, _ in listed.values():
+            _headers(files)
         notes.append("the images don't fit in memory and are decoded at every fetch")
     source = Source(
         spec,
@@ -152,8 +155,7 @@ def _format(files: Sequence[Path], args: Arguments, inputs: InputSpec | None) ->
     if channels not in (None, 1, 3):
         raise DataError(f"images have 1 or 3 channels, wanted {channels}", "--data-arg channels=3")
     if size is None or channels is None:
-        with ThreadPoolExecutor(THREADS) as pool:
-            headers = list(pool.map(_header, files))
+        headers = _headers(files)
         channels = channels or (1 if all(mode in GREY_MODES for _, mode in headers) else 3)
         for file, (other, _) in zip(files, headers, strict=True):
             if size is None and other != headers[0][0]:
@@ -166,6 +168,11 @@ def _format(files: Sequence[Path], args: Arguments, inputs: InputSpec | None) ->
     return Format(channels, *size)
 
 
+def _headers(files: Sequence[Path]) -> list[tuple[tuple[int, int], str]]:
+    with ThreadPoolExecutor(THREADS) as pool:
+        return list(pool.map(_header, files))
+
+
 def _header(file: Path) -> tuple[tuple[int, int], str]:
     try:
         with Image.open(file) as image:
@@ -174,18 +181,20 @@ def _header(file: Path) -> tuple[tuple[int, int], str]:
         raise _unreadable(file, error) from None
 
 
-def decode_all(files: Iterable[Path], target: Format) -> Tensor:
+def decode_all(files: Sequence[Path], target: Format) -> Tensor:
     """Images as uint8 (N, C, H, W).
 
     Raises:
         DataError: Naming the first file that can't be read.
     """
+    images = np.empty((len(files), target.channels, target.height, target.width), dtype=np.uint8)
     with ThreadPoolExecutor(THREADS) as pool:
-        arrays = list(pool.map(lambda file: _decode(file, target), files))
-    return torch.from_numpy(np.stack(arrays)) if arrays else torch.empty(0, *vars(target).values(), dtype=torch.uint8)
+        for place, image in enumerate(pool.map(lambda file: _decode(file, target), files)):
+            images[place] = image
+    return torch.from_numpy(images)
 
 
-def _decode(file: Path, target: Format) -> np.ndarray[Any, np.dtype[np.uint8]]:
+def _decode(file: Path, target: Format) -> npt.NDArray[np.uint8]:
     try:
         with warnings.catch_warnings(), Image.open(file) as opened:
             # A palette with transparency given in bytes is fine, the alpha is dropped either way.

@@ -15,7 +15,7 @@ from compressor.data.batches import Data, TensorSplit
 from compressor.data.checks import check_finite
 from compressor.data.source import PREPROCESSING, Arguments, Source, resized
 from compressor.data.splits import data_from_source, fingerprint
-from compressor.errors import DataError, did_you_mean
+from compressor.errors import DataError
 from compressor.models import InputSpec
 
 
@@ -30,7 +30,7 @@ def keras_npz(path: Path, given: Mapping[str, Any], inputs: InputSpec | None, se
     for name in ("x_train", "y_train"):
         if name not in arrays:
             raise DataError(
-                f"{path} has no '{name}'{did_you_mean(name, arrays)} It has: {', '.join(sorted(arrays)) or 'nothing'}",
+                f"{path} has no '{name}'; it has {', '.join(sorted(arrays)) or 'none of the four'}",
                 "np.savez(path, x_train=..., y_train=..., x_test=..., y_test=...)",
             )
     train, validation, test = (_split(arrays, name, path, args) for name in ("train", "val", "test"))
@@ -58,7 +58,7 @@ def keras_npz(path: Path, given: Mapping[str, Any], inputs: InputSpec | None, se
 
 def _read(path: Path) -> dict[str, npt.NDArray[Any]]:
     try:
-        with np.load(path, allow_pickle=False) as archive:
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
             return {name: archive[name] for name in archive.files if name[:2] in ("x_", "y_")}
     except (OSError, EOFError, ValueError, zipfile.BadZipFile, zlib.error, AttributeError, KeyError) as error:
         reason = "it holds Python objects" if "allow_pickle" in str(error) else error

@@ -11,10 +11,10 @@ import torch
 from torch import Tensor, nn
 
 from compressor.context import RunContext
-from compressor.errors import BudgetError, InputError, PlanError
+from compressor.errors import BudgetError, InputError
 from compressor.factories import build, is_known_library, parse_factory
-from compressor.measure import count_macs, count_params
 from compressor.importing import import_object
+from compressor.measure import count_macs, count_params
 from compressor.models import FactoryRef, TorchModel
 
 WIDTHS = ("width", "width_mult", "width_multiplier", "width_per_group", "base_width", "embed_dim")
@@ -49,6 +49,11 @@ def same_architecture(reference: TorchModel) -> Chosen:
     return Chosen(student, "the same architecture, starting from the reference's weights")
 
 
+def _as_it_is(reference: TorchModel, why: str) -> Chosen:
+    same = same_architecture(reference)
+    return Chosen(same.model, f"{same.reason}: {why}")
+
+
 def named_student(name: str, reference: TorchModel, seed: int) -> Chosen:
     """A network of a known library, ``"torchvision:resnet18"``, with as many outputs as the reference.
 
@@ -68,7 +73,7 @@ def auto_student(reference: TorchModel, budget: dict[str, float], ctx: RunContex
     """The relative with the most MACs among those within the budget.
 
     Relatives are the same factory with its width and depth arguments scaled down, or the smaller
-    members of the same torchvision family. Of two with about as many MACs (within a tenth) the one
+    members of the same torchvision family; the same architecture where there are none. Of two with about as many MACs (within a tenth) the one
     with fewer layers wins: on small inputs each call costs as much as its arithmetic.
 
     Args:
@@ -77,23 +82,17 @@ def auto_student(reference: TorchModel, budget: dict[str, float], ctx: RunContex
         ctx: Gives example inputs and the seed.
 
     Raises:
-        PlanError: The reference has no factory, or its factory nothing to scale.
         BudgetError: Relatives exist, but none fits.
     """
     if reference.info.factory is None:
-        raise PlanError(
-            "student 'auto' needs to know how the network is built, and this model names no factory",
-            "save it with compressor.save_checkpoint(..., factory=...), or --student same",
-        )
+        return _as_it_is(reference, "the model names no factory to build a smaller one with")
     inputs = ctx.task.example_inputs(ctx.data, 2)
     full = _cost(reference.module, inputs)
     limits = {key: value * full[key] if value <= 1 else value for key, value in budget.items()}
     relatives = [(ref, *_measured(ref, inputs)) for ref in _relatives(reference.info.factory)]
     if not relatives:
-        raise PlanError(
-            f"student 'auto': {reference.info.factory.reference} has no width or depth argument and no smaller relative",
-            "--student same, or --student torchvision:NAME",
-        )
+        name = reference.info.factory.reference
+        return _as_it_is(reference, f"{name} has no width or depth argument and no smaller relative")
     fitting = [entry for entry in relatives if all(entry[1][key] <= limit for key, limit in limits.items())]
     if not fitting:
         key = next(iter(limits))

@@ -49,7 +49,7 @@ def _ask(teacher: Teacher, ctx: RunContext) -> AskTeacher:
 def _ask_torch(module: nn.Module, ctx: RunContext) -> AskTeacher:
     frozen = copy.deepcopy(module).to(ctx.device).eval().requires_grad_(False)
     if any(p.dim() == 4 for p in frozen.parameters()):
-        frozen.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        frozen.to(memory_format=torch.channels_last)
     by_precision = {False: frozen}
 
     def ask(batch: Batch) -> Tensor:

@@ -78,7 +78,8 @@ class Export(Stage):
         notes: list[str] = []
         if isinstance(model, QuantizedModel):
             exported = self._compare_with_float(model, exported, inputs, ctx, metrics, notes)
-        metrics["parity"] = self._prove(model, exported, ctx).model_dump()
+        shipped = _shipped(model, exported)
+        metrics["parity"] = self._prove(shipped, exported, ctx).model_dump()
         metrics["size_bytes"] = file_size(exported.path)
         write_infer_script(exported)
         if "tensorrt" in self.formats:
@@ -160,6 +161,13 @@ def _check_scheme(model: QuantizedModel, runtime: str) -> None:
             f"export: the graph is quantized by the rules for {model.spec.scheme}, the target's runtime is {runtime}",
             "run the quantize stage again with this profile",
         )
+
+
+def _shipped(model: TorchForm, exported: OnnxModel) -> TorchForm:
+    """The torch form of what the file holds."""
+    if isinstance(model, QuantizedModel) and exported.precision == "fp32":
+        return _without_quantizers(model)
+    return model
 
 
 def _without_quantizers(model: QuantizedModel) -> TorchModel:

@@ -12,6 +12,7 @@ from pydantic import ValidationError
 from safetensors import SafetensorError
 from safetensors.torch import load as tensors_of_bytes
 from safetensors.torch import save as bytes_of_tensors
+import torch
 from torch import Tensor, nn
 
 from compressor import quantize

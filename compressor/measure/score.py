@@ -1,6 +1,7 @@
 """The score of a form on a split, and the paired difference between two."""
 
-from collections.abc import Iterable
+import itertools
+import math
 
 import numpy as np
 import numpy.typing as npt
@@ -43,10 +44,10 @@ def collect_outputs(
         batch_size: Samples per call.
         count: Only about so many from the start, in whole batches; None is all.
     """
-    outputs: list[Logits] = []
-    for batch in _first(ctx.data.batches(split, batch_size), batch_size, count):
-        outputs.append(runner.infer(arrays_of(batch)))
-    return np.concatenate(outputs)
+    batches = ctx.data.batches(split, batch_size)
+    if count is not None:
+        batches = itertools.islice(batches, math.ceil(count / batch_size))
+    return np.concatenate([runner.infer(arrays_of(batch)) for batch in batches])
 
 
 def paired_drop(reference: Score, score: Score, higher_is_better: bool) -> tuple[float, float]:
@@ -76,10 +77,3 @@ def arrays_of(batch: Batch) -> Arrays:
 def batch_for(form: Form, ctx: RunContext) -> int:
     """Samples per call while scoring: an engine's shape range ends early."""
     return ctx.target.max_batch_size if isinstance(form, EngineModel) else SCORING_BATCH
-
-
-def _first(batches: Iterable[Batch], batch_size: int, count: int | None) -> Iterable[Batch]:
-    for place, batch in enumerate(batches):
-        if count is not None and place * batch_size >= count:
-            return
-        yield batch

@@ -95,6 +95,7 @@ def _reference(job: Job, folder: Path, key: str, progress: Callable[[Progress], 
     done = None if job.fresh else place.result()
     cached = done is not None
     if done is None:
+        check(job)
         place.begin(job.fresh)
         start = time.perf_counter()
         ctx = job.context(place.path, job.all_teachers, progress)

@@ -23,7 +23,7 @@ Prune = Callable[[nn.Module, float], object]
 
 
 class PruneBudget(Budget):
-    """What may remain after pruning; exactly one of ``macs``, ``params``, ``size``, ``size_mb``, ``latency``, ``latency_ms``."""
+    """What may remain after pruning: exactly one of macs, params, size, size_mb, latency, latency_ms."""
 
     @model_validator(mode="after")
     def _one_limit(self) -> "PruneBudget":
@@ -88,7 +88,7 @@ def find_ratio(model: TorchModel, budget: PruneBudget, ctx: RunContext, prune: P
     low, high = 0.0, HIGHEST
     smallest = cost_at(high)
     if smallest > limit:
-        unit = smallest / limit * budget.limit
+        unit = smallest / (limit / budget.limit)
         raise BudgetError(
             f"prune.budget.{budget.name} = {budget.limit:g} can't be reached: "
             f"removing {HIGHEST:.0%} of every layer's channels still leaves {unit:.3g}",

@@ -69,8 +69,8 @@ def prune_channels(
     module.eval()
     for parameter in flags:
         parameter.requires_grad_(True)
-    kept = {name: "makes the network's outputs" for name in output_layers(module, example_inputs)}
-    kept.update({name: "set in skip" for name in ignored})
+    kept = dict.fromkeys(output_layers(module, example_inputs), "makes the network's outputs")
+    kept.update(dict.fromkeys(ignored, "set in skip"))
     before = _channels(module)
     try:
         pruner = torch_pruning.pruner.BasePruner(
@@ -98,7 +98,9 @@ def prune_channels(
     after = _channels(module)
     for name, count in before.items():
         if after[name] == count and name not in kept:
-            kept[name] = f"has {count} channels: rounding to {round_to} leaves them all, or a coupled layer can't shrink"
+            kept[name] = (
+                f"has {count} channels: rounding to {round_to} leaves them all, or a coupled layer can't shrink"
+            )
     return PruneReport(before, after, kept)
 
 
@@ -107,7 +109,7 @@ def _rounded_ratios(module: nn.Module, ratio: float, round_to: int) -> dict[nn.M
 
     torch-pruning itself rounds down, and leaves a layer whole that would round down to nothing.
     """
-    ratios = {}
+    ratios: dict[nn.Module, float] = {}
     for child in module.modules():
         if isinstance(child, PRUNED):
             count = int(child.weight.shape[0])
@@ -120,8 +122,7 @@ def _rounded_ratios(module: nn.Module, ratio: float, round_to: int) -> dict[nn.M
 def output_layers(module: nn.Module, example_inputs: tuple[Tensor, ...]) -> list[str]:
     """The convolutions and linear layers whose output channels are the network's own outputs.
 
-    Found by perturbing: the last layers called whose channel count appears as the output's second
-    axis, followed back from the output through the autograd graph to the first weights met.
+    Followed back from the output through the autograd graph to the first weights met.
     """
     with torch.enable_grad():
         outputs: Any = module(*example_inputs)

@@ -54,5 +54,5 @@ def accumulate_gradients(module: nn.Module, ctx: RunContext, batches: int = 8) -
         if step == batches:
             break
         moved = batch.to(ctx.device)
-        ctx.task.loss(ctx.task.forward(module, moved), moved).backward()  # type: ignore[no-untyped-call]
+        ctx.task.loss(ctx.task.forward(module, moved), moved).backward()
     module.train(was_training)

@@ -93,7 +93,11 @@ class Prune(Stage):
                 metrics["history"] = [*metrics.get("history", []), *result.history]
         else:
             notes.append("the network is within the budget already: nothing was removed")
-        metrics |= {"ratio": ratio, "macs_after": count_macs(module.cpu(), inputs), "params_after": count_params(module)}
+        metrics |= {
+            "ratio": ratio,
+            "macs_after": count_macs(module.cpu(), inputs),
+            "params_after": count_params(module),
+        }
         return StageResult(model, metrics, notes)
 
     def _ratio(self, model: TorchModel, ctx: RunContext) -> float:

@@ -91,5 +91,6 @@ def _marker(point: Point, x: float, lower: float, upper: float, index: int) -> l
         f'<line class="error" x1="{x:.1f}" y1="{lower:.1f}" x2="{x:.1f}" y2="{upper:.1f}"/>',
         f'<circle class="{"reference" if index == 0 else "stage"}" cx="{x:.1f}" cy="{y:.1f}" r="4.5">'
         f"<title>{escape(point.name)}: {point.x:.4g}, {point.y:.4f}</title></circle>",
-        f'<text class="label" x="{x + shift:.1f}" y="{y + rise:.1f}" text-anchor="{anchor}">{escape(point.name)}</text>',
+        f'<text class="label" x="{x + shift:.1f}" y="{y + rise:.1f}" text-anchor="{anchor}">'
+        f"{escape(point.name)}</text>",
     ]

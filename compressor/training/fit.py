@@ -161,7 +161,7 @@ def fit(
 def _place(module: nn.Module, device: str, channels_last: bool) -> None:
     module.to(device)
     if channels_last and any(p.dim() == 4 for p in module.parameters()):
-        module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        module.to(memory_format=torch.channels_last)
 
 
 def _average_of(module: nn.Module, decay: float) -> AveragedModel | None:

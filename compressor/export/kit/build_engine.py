@@ -26,7 +26,7 @@ RUNS = 500
 HOST_TO_DEVICE, DEVICE_TO_HOST = 1, 2
 
 
-class Failed(Exception):
+class KitError(Exception):
     """Something that the user can act on; printed as one message."""
 
 
@@ -44,12 +44,12 @@ def main() -> int:
     try:
         trt = import_tensorrt()
         if not given.model.is_file():
-            raise Failed(f"no model at {given.model}; give --model")
+            raise KitError(f"no model at {given.model}; give --model")
         print(f"TensorRT {trt.__version__} builds {given.model}; this can take minutes")
         engine = build(trt, given.model, given.batch, max(given.batch, given.max_batch))
         given.engine.write_bytes(engine)
         milliseconds = measure(trt, engine, given.batch, given.runs)
-    except Failed as error:
+    except KitError as error:
         print(f"build_engine.py: {error}", file=sys.stderr)
         return 4
     summary = summarise(milliseconds, trt.__version__, given.batch, len(engine))
@@ -66,7 +66,7 @@ def import_tensorrt() -> Any:
     try:
         import tensorrt
     except ImportError as error:
-        raise Failed(
+        raise KitError(
             f"TensorRT's Python package can't be imported ({error}).\n"
             "  On a Jetson it comes with JetPack: sudo apt install python3-libnvinfer, and use the system's python3.\n"
             "  On a server: pip install tensorrt. Or use the trtexec line in TENSORRT.md."
@@ -82,7 +82,7 @@ def build(trt: Any, path: Path, batch: int, max_batch: int, configure: Callable[
     parser = trt.OnnxParser(network, logger)
     if not parser.parse_from_file(str(path)):
         errors = [parser.get_error(place) for place in range(parser.num_errors)]
-        raise Failed("the parser refuses it:\n" + "\n".join(f"  '{e.node_name()}': {e.desc()}" for e in errors))
+        raise KitError("the parser refuses it:\n" + "\n".join(f"  '{e.node_name()}': {e.desc()}" for e in errors))
     config = builder.create_builder_config()
     if configure is not None:
         configure(config)
@@ -94,7 +94,7 @@ def build(trt: Any, path: Path, batch: int, max_batch: int, configure: Callable[
     config.add_optimization_profile(shapes)
     engine = builder.build_serialized_network(network, config)
     if engine is None:
-        raise Failed("TensorRT gave no engine; the reason is in the lines above")
+        raise KitError("TensorRT gave no engine; the reason is in the lines above")
     return bytes(engine)
 
 
@@ -103,7 +103,7 @@ def measure(trt: Any, engine_bytes: bytes, batch: int, runs: int) -> np.ndarray:
     cuda = Cuda()
     engine = trt.Runtime(trt.Logger(trt.Logger.WARNING)).deserialize_cuda_engine(engine_bytes)
     if engine is None:
-        raise Failed("the engine was built but can't be loaded on this device")
+        raise KitError("the engine was built but can't be loaded on this device")
     execution_context = engine.create_execution_context()
     names = [engine.get_tensor_name(place) for place in range(engine.num_io_tensors)]
     inputs = [name for name in names if engine.get_tensor_mode(name) == trt.TensorIOMode.INPUT]
@@ -154,7 +154,7 @@ class Cuda:
         count = ctypes.c_int()
         status = self.library.cudaGetDeviceCount(ctypes.byref(count))
         if status != 0 or count.value == 0:
-            raise Failed(f"no CUDA device: {self._text(status)}; see nvidia-smi, or tegrastats on a Jetson")
+            raise KitError(f"no CUDA device: {self._text(status)}; see nvidia-smi, or tegrastats on a Jetson")
 
     @staticmethod
     def _load() -> Any:
@@ -168,14 +168,14 @@ class Cuda:
                 continue
             library.cudaGetErrorString.restype = ctypes.c_char_p
             return library
-        raise Failed(f"the CUDA runtime isn't found (tried {', '.join(tried)}); add its folder to LD_LIBRARY_PATH")
+        raise KitError(f"the CUDA runtime isn't found (tried {', '.join(tried)}); add its folder to LD_LIBRARY_PATH")
 
     def _text(self, status: int) -> str:
         return str(self.library.cudaGetErrorString(status).decode())
 
     def _check(self, status: int) -> None:
         if status != 0:
-            raise Failed(f"CUDA: {self._text(status)}")
+            raise KitError(f"CUDA: {self._text(status)}")
 
     def allocate(self, size: int) -> int:
         """Device memory, freed when the process ends."""
