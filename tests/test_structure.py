@@ -126,7 +126,7 @@ def test_an_unsaved_buffer_of_another_shape_is_refused() -> None:
             super().__init__()
             self.register_buffer("index", torch.arange(length), persistent=False)
 
-    with pytest.raises(ModelFileError, match="index is computed by the factory"):
+    with pytest.raises(ModelFileError, match=r"computed by the factory: \[4\], the file has \[3\]"):
         apply_shapes(Positions(4), manifest_of(Positions(3)))
 
 
