@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from compressor.errors import InputError, did_you_mean
+from compressor.errors import InputError, MissingError, did_you_mean
 from compressor.extras import EXTRAS, require
 
 _REFERENCE = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*(\.[A-Za-z_]\w*)*")
@@ -33,10 +33,13 @@ def import_object(reference: str) -> Any:
     if here not in sys.path and "" not in sys.path:
         sys.path.append(here)
     try:
-        found = require(path) if path.partition(".")[0] in EXTRAS else importlib.import_module(path)
+        root = path.partition(".")[0]
+        if root in EXTRAS:
+            require(root)
+        found = importlib.import_module(path)
+    except MissingError:
+        raise
     except Exception as error:
-        if type(error).__module__ == "compressor.errors":
-            raise
         raise InputError(
             f"'{path}' (of '{reference}') doesn't import: {type(error).__name__}: {error}",
             f"python -c 'import {path}' to see why; the package must be installed or in the current folder",

@@ -69,13 +69,18 @@ def without_fetching(ref: FactoryRef) -> FactoryRef:
 
 
 def _is_network(ref: FactoryRef) -> bool:
-    factory = import_object(ref.reference)
-    root = ref.reference.partition(".")[0].partition(":")[0]
-    if getattr(factory, "__module__", "").partition(".")[0] != root:
-        return False
-    if root == "timm" and "create_model" in ref.reference:
+    root = ref.reference.partition(":")[0].partition(".")[0]
+    name = ref.reference.partition(":")[2]
+    if ref.reference == "timm:create_model":
         # "hf-hub:..." and "local-dir:..." read a configuration from elsewhere.
         return str(ref.arguments.get("model_name", "")).replace(".", "_").isidentifier()
+    factory = import_object(ref.reference)
+    if getattr(factory, "__module__", "").partition(".")[0] != root:
+        return False
     if inspect.isclass(factory):
         return issubclass(factory, nn.Module)
-    return root != "transformers" and inspect.isfunction(factory)
+    if root == "torchvision":
+        return name in import_object("torchvision.models:list_models")()
+    if root == "timm":
+        return bool(import_object("timm:is_model")(name))
+    return root == "compressor" and inspect.isfunction(factory)

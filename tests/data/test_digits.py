@@ -1,0 +1,22 @@
+import torch
+from sklearn.datasets import load_digits
+
+from compressor.data.digits import digits
+
+
+def test_every_digit_once_in_full_range() -> None:
+    data = digits({}, None, seed=0)
+    splits = (data.train, data.validation, data.test)
+    assert sum(len(split) for split in splits) == 1797
+    images = torch.cat([split.fetch(torch.arange(len(split)))[0] for split in splits])
+    assert images.dtype == torch.uint8 and images.shape[1:] == (1, 8, 8)
+    wanted = load_digits().images
+    assert (images.double().sum() / (wanted * 255 / 16).sum()).item() - 1 < 1e-3
+    assert int(images.max()) == 255
+    assert data.classes == tuple("0123456789")
+    assert not data.flip
+
+
+def test_larger_and_in_colour() -> None:
+    data = digits({"size": 32, "channels": 3}, None, seed=0)
+    assert data.batch("train", torch.arange(2)).inputs[0].shape == (2, 3, 32, 32)
