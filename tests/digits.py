@@ -28,7 +28,7 @@ def digits_data() -> Data:
     def part(start: int, end: int) -> TensorSplit:
         return TensorSplit(pixels[start:end], target[start:end])
 
-    names = tuple(["zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine"])
+    names = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
     normalise = Normalise((MEAN,), (STD,))
     return Data("digits", part(0, 1200), part(1200, 1437), part(1437, 1797), names, "0" * 64, normalise)
 

@@ -10,11 +10,13 @@ import torch
 from torch import Tensor, fx, nn
 
 from compressor.context import RunContext
+from compressor.data import Data
 from compressor.errors import PlanError, StageError
 from compressor.export import stage as export_stage
 from compressor.export.stage import Export
-from compressor.measure import collect_outputs, parity
+from compressor.measure import collect_outputs, count_macs, parity
 from compressor.models import OnnxModel, QuantizationSpec, QuantizedModel, Quantizer, TorchModel
+from compressor.quantize import calibrate, capture, insert_quantizers, place
 from compressor.runners import OnnxRunner, TorchRunner
 from compressor.target import Target
 
@@ -108,9 +110,7 @@ def test_the_kit_for_tensorrt(trained: TorchModel, context: Callable[..., RunCon
     assert any("builds the graph" in note for note in result.notes)
 
 
-def test_a_graph_that_tensorrt_refuses_is_in_the_notes(
-    trained: TorchModel, context: Callable[..., RunContext]
-) -> None:
+def test_a_graph_that_tensorrt_refuses_is_in_the_notes(trained: TorchModel, context: Callable[..., RunContext]) -> None:
     pytest.importorskip("tensorrt_rtx")
     model = quantized(trained, "tensorrt")
     model.module.rounding.zero_point.fill_(3)
@@ -127,45 +127,43 @@ def test_formats_must_fit_the_runtime(trained: TorchModel, context: Callable[...
         Export().check(quantized(trained, "tensorrt"), context())
 
 
-@pytest.mark.parametrize(
-    ("times", "said"),
-    [((0.4, 0.2), "2.00 times faster"), ((0.2, 0.4), "SLOWER"), ((0.2, 0.205), "as fast")],
-    ids=["faster", "slower", "equal"],
-)
 def test_int8_is_timed_against_its_own_fp32_graph(
-    trained: TorchModel,
-    context: Callable[..., RunContext],
-    monkeypatch: pytest.MonkeyPatch,
-    times: tuple[float, float],
-    said: str,
+    trained: TorchModel, context: Callable[..., RunContext], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     seen = []
 
     def timing(paths: list[Path], *rest: Any) -> list[float]:
         seen.extend(_kinds(path) for path in paths)
-        return list(times)
+        return [0.4, 0.2]
 
     monkeypatch.setattr(export_stage, "_p50s", timing)
     ctx = context()
     result = Export().run(quantized(trained, "onnxruntime-cpu"), ctx)
     assert "QuantizeLinear" not in seen[0] and "QuantizeLinear" in seen[1]
-    assert said in result.notes[0]
-    assert (result.metrics["fp32_latency_ms"], result.metrics["int8_latency_ms"]) == times
+    assert (result.metrics["fp32_latency_ms"], result.metrics["int8_latency_ms"]) == (0.4, 0.2)
+    assert "2.00 times faster" in result.notes[0]
     assert result.model.precision == "int8"
     assert {path.name for path in ctx.workdir.iterdir()} == {"model.onnx", "infer.py", "decisions.json"}
+
+
+@pytest.mark.parametrize(
+    ("fp32_ms", "int8_ms", "said"),
+    [(0.4, 0.2, "2.00 times faster"), (0.2, 0.4, "SLOWER"), (0.2, 0.205, "as fast"), (0.205, 0.2, "as fast")],
+)
+def test_the_verdict_is_honest(fp32_ms: float, int8_ms: float, said: str) -> None:
+    assert said in export_stage._verdict(fp32_ms, int8_ms)
 
 
 def test_a_slower_int8_graph_is_left_out_where_asked(
     trained: TorchModel, context: Callable[..., RunContext], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(export_stage, "_p50s", lambda *_: [0.2, 0.4])
     ctx = context()
-    model = quantized(trained, "onnxruntime-cpu")
-    result = Export(keep_fastest=True).run(model, ctx)
+    ctx.decisions.settle("latency_of_fp32_and_int8_ms", lambda: [0.2, 0.4], "as an interrupted run left it")
+    monkeypatch.setattr(export_stage, "_p50s", lambda *_: pytest.fail("timed again on resume"))
+    result = Export(keep_fastest=True).run(quantized(trained, "onnxruntime-cpu"), ctx)
     assert result.model.precision == "fp32"
     assert "QuantizeLinear" not in _kinds(result.model.path)
-    monkeypatch.setattr(export_stage, "_p50s", lambda *_: pytest.fail("timed again on resume"))
-    assert Export(keep_fastest=True).run(model, ctx).model.precision == "fp32"
+    assert result.metrics["parity"]["max_abs_error"] < 1e-3
 
 
 @pytest.mark.latency
@@ -173,3 +171,46 @@ def test_both_graphs_are_really_timed(trained: TorchModel, context: Callable[...
     result = Export().run(quantized(trained, "onnxruntime-cpu"), context())
     assert result.metrics["fp32_latency_ms"] > 0
     assert np.isfinite(result.metrics["int8_latency_ms"])
+
+
+@pytest.fixture(scope="module")
+def as_the_quantize_stage_gives_it(trained: TorchModel, data: Data) -> Callable[[Target], QuantizedModel]:
+    """Calibrated by the placement rules of a target."""
+
+    def make(target: Target) -> QuantizedModel:
+        graph = capture(trained.module, data.batch("train", torch.arange(2)).inputs)
+        spec = place(graph, target)
+        insert_quantizers(graph, spec)
+        calibrate(graph, [batch.inputs for batch in data.batches("train", 200)])
+        return QuantizedModel(graph.eval(), trained.info, spec, {})
+
+    return make
+
+
+def test_a_quantized_network_for_tensorrt(
+    as_the_quantize_stage_gives_it: Callable[[Target], QuantizedModel], context: Callable[..., RunContext]
+) -> None:
+    pytest.importorskip("tensorrt_rtx")
+    result = Export(formats=("onnx", "tensorrt")).run(as_the_quantize_stage_gives_it(TENSORRT), context(TENSORRT))
+    assert result.metrics["builds_in_tensorrt_rtx"] is True, result.notes
+    assert result.metrics["parity"]["agreement"] >= 0.99
+    assert result.model.precision == "int8"
+
+
+def test_a_quantized_network_for_the_cpu(
+    as_the_quantize_stage_gives_it: Callable[[Target], QuantizedModel],
+    context: Callable[..., RunContext],
+    trained: TorchModel,
+) -> None:
+    ctx = context()
+    model = as_the_quantize_stage_gives_it(ctx.target)
+    inputs = ctx.data.batch("test", torch.arange(4)).inputs
+    with torch.no_grad():
+        twin = export_stage._without_quantizers(model).module(*inputs)
+        torch.testing.assert_close(twin, trained.module(*inputs), atol=1e-4, rtol=1e-4)
+        assert not torch.allclose(model.module(*inputs), twin, atol=1e-4)
+    assert count_macs(model.module, inputs) == count_macs(trained.module, inputs)
+    result = Export().run(model, ctx)
+    assert count_macs(result.model.path, inputs) == count_macs(trained.module, inputs)
+    assert result.metrics["parity"]["agreement"] >= 1 - 2 / 360
+    assert any("the same network in fp32" in note for note in result.notes)

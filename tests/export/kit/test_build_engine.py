@@ -46,7 +46,7 @@ def test_builds_with_tensorrt_rtx(kit: Any, for_sm86: Callable[[Any], None], tra
 
 def test_a_graph_that_does_not_parse_is_refused(kit: Any, for_sm86: Callable[[Any], None], tmp_path: Path) -> None:
     (tmp_path / "broken.onnx").write_bytes(b"no graph")
-    with pytest.raises(kit.Failed, match="parser refuses"):
+    with pytest.raises(kit.KitError, match="parser refuses"):
         kit.build(pytest.importorskip("tensorrt_rtx"), tmp_path / "broken.onnx", 1, 8, for_sm86)
 
 
@@ -58,7 +58,7 @@ def test_summary_by_hand(kit: Any) -> None:
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
 def test_without_a_gpu_timing_says_so(kit: Any) -> None:
-    with pytest.raises(kit.Failed, match="CUDA"):
+    with pytest.raises(kit.KitError, match="CUDA"):
         kit.Cuda()
 
 
