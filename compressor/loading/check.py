@@ -21,7 +21,8 @@ def make_check(module: nn.Module, example_inputs: tuple[Tensor, ...]) -> tuple[d
         module: On the CPU, in eval mode, contiguous.
         example_inputs: The first 16 samples are taken.
     """
-    inputs = tuple(tensor[:SAMPLES].detach().cpu().contiguous().clone() for tensor in example_inputs)
+    # Not .contiguous(): images of one channel pass for contiguous with channels_last strides.
+    inputs = tuple(t[:SAMPLES].detach().cpu().clone(memory_format=torch.contiguous_format) for t in example_inputs)
     check = {f"input_{place}": tensor for place, tensor in enumerate(inputs)}
     return {**check, "output": _outputs(module, inputs)}, _environment()
 

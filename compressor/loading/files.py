@@ -178,7 +178,7 @@ def _read_saved(path: Path, is_zip: bool, trust: bool) -> Any:
             warnings.simplefilter("ignore")
             return torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:
-        reason = str(error)
+        reason = str(error).strip() or type(error).__name__
     # torch's own words for a pickle that asks for more than tensors and plain values.
     if not any(word in reason for word in ("Unsupported", "weights_only", "Weights only")):
         raise ModelFileError(f"{path} is damaged: {reason.splitlines()[0]}", "write or fetch it again")

@@ -71,7 +71,7 @@ def find_ratio(model: TorchModel, budget: PruneBudget, ctx: RunContext, prune: P
     Raises:
         BudgetError: Even the highest ratio stays above; holds what it reaches.
     """
-    inputs = ctx.task.example_inputs(ctx.data, 2)
+    inputs = ctx.task.example_inputs(ctx.data, max(2, ctx.target.batch_size))
 
     def cost(module: nn.Module) -> float:
         return _cost(TorchModel(module, model.info), budget.name, ctx, inputs)

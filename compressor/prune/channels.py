@@ -65,10 +65,9 @@ def prune_channels(
         PlanError: The network's graph can't be traced.
     """
     modes = {child: child.training for child in module.modules()}
-    flags = {parameter: parameter.requires_grad for parameter in module.parameters()}
+    trainable = {name: parameter.requires_grad for name, parameter in module.named_parameters()}
     module.eval()
-    for parameter in flags:
-        parameter.requires_grad_(True)
+    module.requires_grad_(True)
     kept = dict.fromkeys(output_layers(module, example_inputs), "makes the network's outputs")
     kept.update(dict.fromkeys(ignored, "set in skip"))
     before = _channels(module)
@@ -93,8 +92,9 @@ def prune_channels(
     finally:
         for child, mode in modes.items():
             child.training = mode
-    for parameter in module.parameters():
+    for name, parameter in module.named_parameters():
         parameter.grad = None
+        parameter.requires_grad_(trainable[name])
     after = _channels(module)
     for name, count in before.items():
         if after[name] == count and name not in kept:

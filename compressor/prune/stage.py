@@ -81,11 +81,12 @@ class Prune(Stage):
                 # Equal shares of what remains compound to the whole ratio.
                 part = 1 - (1 - ratio) ** (1 / self.steps)
                 report = self._prune(module, part, ctx)
+                kept = report.kept if step == 0 else {k: v for k, v in kept.items() if k in report.kept}
                 reestimate_batchnorm(module, ctx)
                 metrics.setdefault("validation_pruned", evaluate(module, ctx).value)
                 if step == self.steps - 1:
-                    self._refuse_little(ratio, total, module, report)
-                    notes.append(f"left alone: {_listed(report.kept)}")
+                    self._refuse_little(ratio, total, module, kept)
+                    notes.append(f"left alone: {_listed(kept)}")
                 name = "recover" if self.steps == 1 else f"recover-{step + 1}"
                 result = recover(module, ctx, self._share(step), self.kd, name=name)
                 metrics["validation_recovered"] = result.score
@@ -131,13 +132,13 @@ class Prune(Stage):
         epochs = self.train.epochs // self.steps + (step < self.train.epochs % self.steps)
         return self.train.model_copy(update={"epochs": epochs})
 
-    def _refuse_little(self, ratio: float, before: int, module: nn.Module, report: PruneReport) -> None:
+    def _refuse_little(self, ratio: float, before: int, module: nn.Module, kept: dict[str, str]) -> None:
         """A prune that did nothing, or under half of what was asked, is a failure, not a result."""
         removed = 1 - _channels(module) / before
-        if removed < ratio / 2:
+        if self.budget is None and removed < ratio / 2:
             raise StageError(
                 f"prune: asked to remove {ratio:.0%} of the channels, only {removed:.0%} could go; "
-                f"blocked: {_listed(report.kept)}",
+                f"blocked: {_listed(kept)}",
                 "a smaller target.channel_multiple, a smaller prune.ratio, or fewer layers in prune.skip",
             )
 

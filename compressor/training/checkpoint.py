@@ -42,7 +42,8 @@ def write_state(path: Path, state: TrainState) -> None:
         with contextlib.suppress(OSError):
             partial.unlink()
         # torch's zip writer turns a full disk into a RuntimeError without an errno.
-        if getattr(error, "errno", None) == errno.ENOSPC or "PytorchStreamWriter" in str(error):
+        full = "PytorchStreamWriter" in str(error) or "inline_container" in str(error)
+        if getattr(error, "errno", None) == errno.ENOSPC or full:
             raise DiskFullError(f"no space left to write {path}", "free some space and run again") from error
         raise
 

@@ -204,7 +204,7 @@ def _identity(module: nn.Module, settings: TrainSettings, ctx: RunContext, preci
 def _diverged(
     module: nn.Module, state: TrainState, path: Path, name: str, epoch: int, step: int, loss: Loss, precision: str
 ) -> DivergedError:
-    terms = ", ".join(f"{key} = {float(value):g}" for key, value in loss.terms.items())
+    terms = ", ".join(f"{key} = {float(value.detach()):g}" for key, value in loss.terms.items())
     kept = "no epoch was finished before"
     if state.epoch:
         module.load_state_dict(state.best)

@@ -1,0 +1,13 @@
+"""The report says what it ran on."""
+
+import torch
+
+from compressor.pipeline.environment import describe_environment
+
+
+def test_versions_and_threads() -> None:
+    described = describe_environment("cpu")
+    assert described["packages"]["torch"] == torch.__version__.partition("+")[0] or described["packages"]["torch"]
+    assert described["threads"] == torch.get_num_threads()
+    assert described["device"] == "cpu"
+    assert described["cpu"]["model"]

@@ -1,0 +1,63 @@
+"""Ratios, budgets and means over seeds by hand."""
+
+import math
+
+import pytest
+
+from compressor.pipeline.summary import budget_checks, ratios, status_of, with_control
+from compressor.report import Latency, StageRecord
+from compressor.target import Budget
+
+
+def record(name: str, kind: str, **values: object) -> StageRecord:
+    return StageRecord.model_validate({"name": name, "kind": kind, "seconds": 0.0, **values})
+
+
+def two(p50: float | None = 1.0) -> list[StageRecord]:
+    latency = Latency(p50=p50, runtime="r", reference_p50=None if p50 is None else 4.0)
+    first = record("00-reference", "reference", params=100, macs=1000, size_bytes=4_000_000, score=0.9)
+    last = record(
+        "01-x", "x", params=25, macs=100, size_bytes=1_000_000, score=0.88, score_drop=0.02, latency_ms=latency
+    )
+    return [first, last]
+
+
+def test_ratios() -> None:
+    found = ratios(two())
+    assert (found.size, found.latency, found.macs, found.params, found.score_drop) == (4.0, 4.0, 10.0, 4.0, 0.02)
+
+
+def test_every_unit_of_budget() -> None:
+    budget = Budget(score_drop=0.01, latency_ms=2.0, latency=0.3, size_mb=0.5, size=0.25, macs=0.1, params=20)
+    checks = {check.name: (check.value, check.met) for check in budget_checks(budget, two())}
+    assert checks == {
+        "score_drop": (0.02, False),
+        "latency_ms": (1.0, True),
+        "latency": (0.25, True),
+        "size_mb": (1.0, False),
+        "size": (0.25, True),
+        "macs": (0.1, True),
+        "params": (25.0, False),
+    }
+    assert status_of(budget_checks(budget, two())) == "budget_missed"
+
+
+def test_what_cannot_be_measured_is_neither_met_nor_missed() -> None:
+    checks = budget_checks(Budget(latency_ms=2.0), two(p50=None))
+    assert checks[0].value is None
+    assert checks[0].met is None
+    assert "build_engine.py" in checks[0].hint
+    assert status_of(checks) == "ok"
+
+
+def test_control_stands_beside() -> None:
+    control = [record("00-reference", "reference", score=0.9), record("01-x", "x", score=0.87)]
+    compared = with_control(two(), control)
+    assert compared[0].kd is None
+    assert compared[1].kd is not None
+    assert math.isclose(compared[1].kd.with_kd - compared[1].kd.without_kd, 0.01, abs_tol=1e-9)
+
+
+def test_a_missing_reference_latency_gives_no_ratio() -> None:
+    assert ratios(two(p50=None)).latency is None
+    assert ratios(two()).latency == pytest.approx(4.0)

@@ -1,0 +1,59 @@
+"""The stage on a real network and real digits: smaller, recovered, and honest about what didn't go."""
+
+from pathlib import Path
+
+import pytest
+import small
+from pydantic import ValidationError
+from torch import nn
+
+from compressor.errors import PlanError, StageError
+from compressor.models import ModelInfo, TorchModel
+from compressor.prune.stage import Prune
+from compressor.training import TrainSettings
+
+ONCE = TrainSettings(epochs=2, batch_size=64, precision="fp32", crop=0)
+
+
+def test_one_shot_and_iterative(tmp_path: Path) -> None:
+    found = {}
+    for steps in (1, 2):
+        ctx = small.small_context(tmp_path / str(steps))
+        result = Prune(ratio=0.5, steps=steps, train=ONCE).run(small.small_model(), ctx)
+        found[steps] = result.metrics
+        assert result.metrics["macs_after"] < 0.5 * result.metrics["macs_before"]
+        assert result.metrics["steps"] == 2 * ctx.data.steps_per_epoch(64)
+    assert found[1]["macs_after"] == found[2]["macs_after"]
+
+
+def test_a_budget_is_kept_and_its_ratio_recorded(tmp_path: Path) -> None:
+    ctx = small.small_context(tmp_path)
+    result = Prune(budget={"macs": 0.5}, train=ONCE).run(small.small_model(), ctx)
+    assert result.metrics["macs_after"] <= 0.5 * result.metrics["macs_before"]
+    assert ctx.decisions.read()["ratio"] == {"value": result.metrics["ratio"], "setting": "prune.ratio"}
+
+
+def test_little_is_a_failure_that_names_the_layers(tmp_path: Path) -> None:
+    ctx = small.small_context(tmp_path)
+    skip = ("stages.1.0.conv1", "stages.1.0.conv2", "stages.1.0.shortcut.0")
+    model = small.small_model()
+    names = [name for name, child in model.module.named_modules() if isinstance(child, nn.Conv2d)]
+    stage = Prune(ratio=0.9, train=ONCE, skip=tuple(names[1:]))
+    assert skip
+    with pytest.raises((StageError, PlanError), match="could go|no layer can lose"):
+        stage.check(model, ctx)
+        stage.run(model, ctx)
+
+
+def test_nothing_to_remove_is_refused_by_the_plan(tmp_path: Path) -> None:
+    ctx = small.small_context(tmp_path)
+    linear = TorchModel(nn.Sequential(nn.Flatten(), nn.Linear(64, 10)), ModelInfo())
+    with pytest.raises(PlanError, match="no layer can lose channels"):
+        Prune(ratio=0.5, train=ONCE).check(linear, ctx)
+
+
+def test_ratio_or_budget() -> None:
+    with pytest.raises(ValidationError, match="exclude one another"):
+        Prune(ratio=0.5, budget={"macs": 0.5})
+    with pytest.raises(ValidationError, match="needs as many epochs"):
+        Prune(steps=5, train=ONCE)
