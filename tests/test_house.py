@@ -16,7 +16,14 @@ BANNED_NAMES = {"utils", "util", "helpers", "helper", "common", "misc", "base"}
 # Modules without a test file of their own, and where they are tested.
 TESTED_ELSEWHERE = {
     "__main__": "test_house.py starts `python -m compressor`",
+    "api": "test_examples.py calls it as a user does",
+    "assignments": "cli/test_options.py",
     "context": "every stage test is handed one",
+    "distill/recover": "prune/test_stage.py and quantize/test_stage.py recover with it",
+    "distill/stage": "test_stage_contract.py",
+    "faults": "test_profile.py",
+    "pipeline/job": "pipeline/test_plan.py",
+    "pipeline/loop": "pipeline/test_run.py",
     "distill/settings": "values only",
     "models": "values only",
     "target": "values only; read by test_profile.py",

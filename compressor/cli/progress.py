@@ -109,7 +109,7 @@ class LiveDisplay:
         self._live = Live(console=Console(stderr=True), transient=True, refresh_per_second=4)
         self._last: Progress | None = None
 
-    def __enter__(self) -> "LiveDisplay":
+    def __enter__(self) -> Self:
         """Start drawing."""
         self._live.start()
         return self

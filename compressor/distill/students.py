@@ -73,8 +73,9 @@ def auto_student(reference: TorchModel, budget: dict[str, float], ctx: RunContex
     """The relative with the most MACs among those within the budget.
 
     Relatives are the same factory with its width and depth arguments scaled down, or the smaller
-    members of the same torchvision family; the same architecture where there are none. Of two with about as many MACs (within a tenth) the one
-    with fewer layers wins: on small inputs each call costs as much as its arithmetic.
+    members of the same torchvision family; the same architecture where there are none. Of two with
+    about as many MACs (within a tenth) the one with fewer layers wins: on small inputs each call costs
+    as much as its arithmetic.
 
     Args:
         reference: What is made smaller.

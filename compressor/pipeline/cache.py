@@ -3,7 +3,6 @@
 import functools
 import hashlib
 import json
-import os
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
@@ -87,4 +86,4 @@ class StageFolder:
         """Declare the folder done, and drop the trainings' states, which nothing reads any more."""
         write_atomically(self.path / DONE, json.dumps({"key": self.key, **content}, indent=2).encode())
         for state in self.path.glob("*.ckpt"):
-            os.unlink(state)
+            state.unlink()

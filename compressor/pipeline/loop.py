@@ -16,7 +16,7 @@ from compressor.models import EngineModel, Form, OnnxModel, TorchModel
 from compressor.pipeline.cache import StageFolder, file_digest, module_digest, stage_key
 from compressor.pipeline.job import Job
 from compressor.pipeline.plan import check
-from compressor.report import StageRecord
+from compressor.report import Parity, StageRecord
 from compressor.stage import Stage
 
 
@@ -160,6 +160,8 @@ def _finished(
             "decisions": decisions,
             "metrics": metrics,
             "notes": notes,
+            "parity": taken.record.parity
+            or (Parity.model_validate(metrics["parity"]) if "parity" in metrics else None),
             "artifact": taken.artifact.path.relative_to(folder).as_posix(),
         }
     )

@@ -9,7 +9,7 @@ import torch_pruning
 from torch import Tensor, nn
 
 from compressor.errors import PlanError
-from compressor.prune.importance import Importance, make_importance
+from compressor.prune.importance import Importance
 
 HIGHEST_PER_LAYER = 0.9
 PRUNED = (nn.Conv1d, nn.Conv2d, nn.Conv3d, nn.Linear)
@@ -75,7 +75,7 @@ def prune_channels(
         pruner = torch_pruning.pruner.BasePruner(
             module,
             example_inputs=example_inputs,
-            importance=make_importance(importance, seed),
+            importance=_ranking(importance, seed),
             pruning_ratio=ratio,
             pruning_ratio_dict=_rounded_ratios(module, ratio, round_to) if scope == "local" else None,
             max_pruning_ratio=1.0 if scope == "local" else HIGHEST_PER_LAYER,
@@ -160,3 +160,31 @@ def _weights_of(node: Any, owners: dict[int, str]) -> list[str]:
 
 def _channels(module: nn.Module) -> dict[str, int]:
     return {name: int(child.weight.shape[0]) for name, child in module.named_modules() if isinstance(child, PRUNED)}
+
+
+class _SeededRandom(torch_pruning.importance.Importance):  # type: ignore[misc]
+    """The control: a ranking that knows nothing, the same for the same seed."""
+
+    def __init__(self, seed: int) -> None:
+        self._generator = torch.Generator().manual_seed(seed)
+
+    def __call__(self, group: Any, **_: Any) -> torch.Tensor:
+        _, indices = group[0]
+        return torch.rand(len(indices), generator=self._generator)
+
+
+def _ranking(name: Importance, seed: int) -> Any:
+    """The ranking of that name, over whole groups of coupled channels.
+
+    - ``magnitude``: L2 norm of a channel's weights in all coupled layers (https://arxiv.org/abs/1608.08710);
+    - ``taylor``: ``|weight * gradient|``, the first-order change of the loss (https://arxiv.org/abs/1906.10771);
+    - ``bn-scale``: BatchNorm's gamma (https://arxiv.org/abs/1708.06519);
+    - ``random``: the control.
+    """
+    if name == "taylor":
+        return torch_pruning.importance.GroupTaylorImportance()
+    if name == "bn-scale":
+        return torch_pruning.importance.BNScaleImportance()
+    if name == "random":
+        return _SeededRandom(seed)
+    return torch_pruning.importance.GroupMagnitudeImportance(p=2)

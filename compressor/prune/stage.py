@@ -77,11 +77,12 @@ class Prune(Stage):
         notes = []
         if ratio:
             total = _channels(module)
+            kept: dict[str, str] = {}
             for step in range(self.steps):
                 # Equal shares of what remains compound to the whole ratio.
                 part = 1 - (1 - ratio) ** (1 / self.steps)
                 report = self._prune(module, part, ctx)
-                kept = report.kept if step == 0 else {k: v for k, v in kept.items() if k in report.kept}
+                kept = {name: why for name, why in report.kept.items() if step == 0 or name in kept}
                 reestimate_batchnorm(module, ctx)
                 metrics.setdefault("validation_pruned", evaluate(module, ctx).value)
                 if step == self.steps - 1:
