@@ -12,6 +12,10 @@ from compressor.errors import ModelFileError
 
 SAMPLES = 16
 TOLERANCE = 1e-4
+# With other instructions a value now and then rounds to the next step, and an untrained network amplifies that:
+# single outputs of a pruned MobileNetV2 moved by 18 % and the mean over all of them by 2 %, where the float
+# network moved by 6e-6. So the mean is judged; a network that was rebuilt wrongly is off by its whole size.
+ROUNDED_TOLERANCE = 0.1
 
 
 def make_check(module: nn.Module, example_inputs: tuple[Tensor, ...]) -> tuple[dict[str, Tensor], dict[str, str]]:
@@ -27,8 +31,17 @@ def make_check(module: nn.Module, example_inputs: tuple[Tensor, ...]) -> tuple[d
     return {**check, "output": _outputs(module, inputs)}, _environment()
 
 
-def verify(module: nn.Module, check: Mapping[str, Tensor], environment: Mapping[str, str], folder: Path) -> None:
+def verify(
+    module: nn.Module, check: Mapping[str, Tensor], environment: Mapping[str, str], folder: Path, rounds: bool = False
+) -> None:
     """Run the check: equal to the bit on the same torch and machine, else nearly, with a warning.
+
+    Args:
+        module: Reloaded, on the CPU, in eval mode.
+        check: What ``make_check`` gave.
+        environment: Where it was computed.
+        folder: For the message.
+        rounds: Whether the network rounds its activations.
 
     Raises:
         ModelFileError: The outputs differ.
@@ -40,17 +53,24 @@ def verify(module: nn.Module, check: Mapping[str, Tensor], environment: Mapping[
     if torch.equal(found, saved):
         return
     here = _environment()
-    distance = float("inf")
-    if found.shape == saved.shape:
-        distance = float((found - saved).abs().max() / saved.abs().max().clamp_min(1e-12))
-    if dict(environment) == here or not distance <= TOLERANCE:
+    distance = _distance(found, saved, rounds)
+    judged = "mean" if rounds else "largest"
+    if dict(environment) == here or not distance <= (ROUNDED_TOLERANCE if rounds else TOLERANCE):
         raise ModelFileError(
             f"{folder}: the reloaded network answers otherwise than the saved one did "
-            f"(largest difference {distance:.1e} of the largest output)",
+            f"({judged} difference {distance:.1e} of the {judged} output)",
             "the factory and arguments that built it; or run again with --fresh",
         )
     there = ", ".join(f"{key} {value}" for key, value in environment.items() if here.get(key) != value)
     warnings.warn(f"{folder} was saved with {there}: outputs differ by {distance:.1e} here", stacklevel=3)
+
+
+def _distance(found: Tensor, saved: Tensor, rounds: bool) -> float:
+    if found.shape != saved.shape:
+        return float("inf")
+    difference, size = (found - saved).abs(), saved.abs()
+    parts = (difference.mean(), size.mean()) if rounds else (difference.max(), size.max())
+    return float(parts[0] / parts[1].clamp_min(1e-12))
 
 
 def _outputs(module: nn.Module, inputs: tuple[Tensor, ...]) -> Tensor:

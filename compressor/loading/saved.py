@@ -126,7 +126,7 @@ def load_form(folder: Path, *, factory: Factory | None = None, trust: bool = Fal
         rebuilt = TorchModel(module, info, builder)
     load_tensors(rebuilt.module, tensors, str(folder / WEIGHTS))
     rebuilt.module.eval()
-    verify(rebuilt.module, check, saved.content.get("environment", {}), folder)
+    verify(rebuilt.module, check, saved.content.get("environment", {}), folder, rounds=form == "quantized")
     return rebuilt
 
 

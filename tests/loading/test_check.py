@@ -43,6 +43,20 @@ def test_one_bit_is_an_error_here_and_a_warning_elsewhere(net: nn.Module) -> Non
         verify(net, check, ELSEWHERE, FOLDER)
 
 
+def test_rounding_may_fall_the_other_way_elsewhere(net: nn.Module) -> None:
+    check, environment = make_check(net, INPUTS)
+    check["output"][3, 1] += 0.2 * check["output"].abs().max()
+    with pytest.warns(UserWarning, match="outputs differ"):
+        verify(net, check, ELSEWHERE, FOLDER, rounds=True)
+    with pytest.raises(ModelFileError):
+        verify(net, check, environment, FOLDER, rounds=True)
+    with pytest.raises(ModelFileError):
+        verify(net, check, ELSEWHERE, FOLDER)
+    check["output"] = check["output"].roll(1, 0)
+    with pytest.raises(ModelFileError, match="mean difference"):
+        verify(net, check, ELSEWHERE, FOLDER, rounds=True)
+
+
 @pytest.mark.parametrize("change", ["far", "nan", "shape"])
 def test_other_outputs_are_an_error_everywhere(net: nn.Module, change: str) -> None:
     check, _ = make_check(net, INPUTS)

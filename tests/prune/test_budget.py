@@ -6,7 +6,6 @@ from pathlib import Path
 import pytest
 import small
 from pydantic import ValidationError
-from torch import nn
 
 from compressor.context import RunContext
 from compressor.errors import BudgetError, PlanError
@@ -30,7 +29,7 @@ def test_smallest_ratio_within(tmp_path: Path, name: str, count) -> None:  # typ
     full = count(ctx.reference.module, inputs)
 
     def share(candidate: float) -> float:
-        pruned: nn.Module = copy.deepcopy(ctx.reference.module)
+        pruned = copy.deepcopy(ctx.reference.module)
         prune(pruned, candidate)
         return count(pruned, inputs) / full
 

@@ -18,7 +18,7 @@ from compressor.training import Loss, TrainSettings, fit
 SETTINGS = TrainSettings(epochs=3, batch_size=64, precision="fp32", crop=1)
 
 
-class Killed(Exception):
+class KilledError(Exception):
     """Stands for the process's end between two epochs."""
 
 
@@ -36,7 +36,7 @@ def trained(folder: Path, settings: TrainSettings = SETTINGS, kill_before: int |
 
     def before(epoch: int) -> None:
         if epoch == kill_before:
-            raise Killed
+            raise KilledError
 
     fit(module, ctx, settings, labels_only(ctx), before_epoch=before)
     return module
@@ -57,7 +57,7 @@ def test_it_learns(tmp_path: Path) -> None:
 def test_a_resumed_training_has_the_same_bits(tmp_path: Path, epoch: int, extra: dict[str, object]) -> None:
     settings = SETTINGS.model_copy(update=extra)
     whole = trained(tmp_path / "whole", settings)
-    with pytest.raises(Killed):
+    with pytest.raises(KilledError):
         trained(tmp_path / "killed", settings, kill_before=epoch)
     resumed = trained(tmp_path / "killed", settings)
     assert same(bits(whole), bits(resumed))
@@ -79,7 +79,7 @@ def test_another_setting_starts_over(tmp_path: Path) -> None:
 
 def test_a_torn_state_file_starts_over(tmp_path: Path) -> None:
     whole = trained(tmp_path / "whole")
-    with pytest.raises(Killed):
+    with pytest.raises(KilledError):
         trained(tmp_path / "torn", kill_before=2)
     state = tmp_path / "torn" / "train.ckpt"
     state.write_bytes(state.read_bytes()[:1000])
