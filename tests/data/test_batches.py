@@ -12,8 +12,8 @@ def counted(count: int = 10) -> Data:
     return Data("counted", split, split, split, ("even", "odd"), "0" * 64)
 
 
-def order_of(data: Data, seed: int, epoch: int, **kwargs: int) -> list[int]:
-    return [i for batch in data.training_batches(3, seed, epoch, **kwargs) for i in batch.indices.tolist()]
+def order_of(data: Data, seed: int, epoch: int) -> list[int]:
+    return [i for batch in data.training_batches(3, seed, epoch) for i in batch.indices.tolist()]
 
 
 def test_order_is_a_function_of_seed_and_epoch() -> None:

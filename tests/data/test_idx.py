@@ -82,6 +82,6 @@ def test_fashion_mnist_of_the_system() -> None:
     assert data.classes[9] == "Ankle boot"
     assert data.test.labels[0] == 9  # the first test image is a boot
     assert data.normalise is not None
-    assert data.normalise.mean == (pytest.approx(0.2860, abs=1e-3),)
-    assert data.normalise.std == (pytest.approx(0.3530, abs=1e-3),)
+    assert data.normalise.mean == pytest.approx((0.2860,), abs=1e-3)
+    assert data.normalise.std == pytest.approx((0.3530,), abs=1e-3)
     assert data.flip

@@ -80,8 +80,8 @@ def test_normalisation_comes_from_the_model_then_arguments_then_train() -> None:
     measured = complete(tensors(100), tensors(50, seed=1))
     train = measured.train.fetch(torch.arange(len(measured.train)))[0].double() / 255
     assert measured.normalise is not None
-    assert measured.normalise.mean == (pytest.approx(float(train.mean()), abs=1e-4),)
-    assert measured.normalise.std == (pytest.approx(float(train.std(correction=0)), abs=1e-4),)
+    assert measured.normalise.mean == pytest.approx((float(train.mean()),), abs=1e-4)
+    assert measured.normalise.std == pytest.approx((float(train.std(correction=0)),), abs=1e-4)
     assert any("of the train split" in note for note in measured.notes)
 
 

@@ -4,7 +4,6 @@ import json
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -83,7 +82,7 @@ def remember(form: TorchModel | QuantizedModel, folder: Path) -> None:
 
 def test_pruned_and_quantized_networks_come_back_in_a_fresh_process(tmp_path: Path) -> None:
     residual, depthwise = pruned("resnet18"), pruned("mobilenet_v2")
-    forms = {
+    forms: dict[str, TorchModel | QuantizedModel] = {
         "residual": residual,
         "depthwise": depthwise,
         "residual-int8": quantized(residual, "onnxruntime-cpu"),
@@ -222,8 +221,8 @@ def test_another_factory_than_the_saved_one(folder: Path) -> None:
 
 
 @pytest.fixture
-def full_disk(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """The n-th replacement of a file fails as on a full disk."""
+def full_disk(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The second file that is moved to its place fails as on a full disk."""
     count = iter(range(10))
     real = Path.replace
 
@@ -233,7 +232,6 @@ def full_disk(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
         return real(self, target)
 
     monkeypatch.setattr(Path, "replace", replace_or_fail)
-    return
 
 
 @pytest.mark.usefixtures("full_disk")
