@@ -20,9 +20,9 @@ def small_data() -> Data:
     return shorten(load_data("digits"), 256, 128)
 
 
-def small_model(seed: int = 0) -> TorchModel:
+def small_model(seed: int = 0, width: int = 16) -> TorchModel:
     torch.manual_seed(seed)
-    factory = parse_factory(FACTORY, ARGUMENTS)
+    factory = parse_factory(FACTORY, {**ARGUMENTS, "width": width})
     data = small_data()
     shape = tuple(data.batch("train", torch.arange(1)).inputs[0].shape[1:])
     normalise = data.normalise

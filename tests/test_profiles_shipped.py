@@ -40,7 +40,7 @@ def test_every_choice_has_its_reason(name: str) -> None:
 def test_runs(name: str, tmp_path: Path) -> None:
     profile = load_profile(name, ["distill.student=same"])
     job = Job(
-        model=small.small_model(),
+        model=small.small_model(width=64),
         data=small.small_data(),
         profile=profile,
         task=make_task("image-classification"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -33,11 +34,15 @@ def train(out: str, overrides: tuple[str, ...], **typed: Any) -> None:
     settings = train_settings(overrides)
     check_writable(path.parent)
 
+    from compressor.assignments import parse_assignments
     from compressor.cli.teach import train_teacher
     from compressor.tasks import make_task
 
     model = _network(options)
     data = options.load_data(model)
+    if options.data is not None:
+        typed_args = parse_assignments(options.data_args, "--data-arg")
+        model = replace(model, info=model.info.model_copy(update={"data_args": typed_args}))
     task = make_task(options.task or model.info.task)
     with progress_display() as display:
         line = train_teacher(

@@ -20,7 +20,7 @@ KEY = "key.txt"
 @functools.cache
 def code_version() -> str:
     """sha256 over the package's own source files: other code may give another result."""
-    root = Path(__file__).parent
+    root = Path(__file__).parents[1]
     digest = hashlib.sha256()
     for path in sorted(root.rglob("*.py")):
         if "cli" not in path.relative_to(root).parts and path.parent.name != "report_html":

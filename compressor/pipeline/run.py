@@ -151,12 +151,13 @@ def _same(path: Path, report: Report) -> bool:
         known = Report.read(path)
     except ValueError:
         return False
-    return _without_cached(known) == _without_cached(report)
+    return _measured(known) == _measured(report)
 
 
-def _without_cached(report: Report) -> Report:
+def _measured(report: Report) -> Report:
+    """The report without what differs between a run and the same run from cache: marks, and how it was typed."""
     stages = [record.model_copy(update={"cached": False}) for record in report.stages]
-    return report.model_copy(update={"stages": stages})
+    return report.model_copy(update={"stages": stages, "command": ""})
 
 
 def _point_to(out: Path) -> None:
