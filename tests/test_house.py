@@ -19,7 +19,6 @@ TESTED_ELSEWHERE = {
     "api": "test_examples.py calls it as a user does",
     "assignments": "cli/test_options.py",
     "context": "every stage test is handed one",
-    "distill/recover": "prune/test_stage.py and quantize/test_stage.py recover with it",
     "distill/stage": "test_stage_contract.py",
     "faults": "test_profile.py",
     "pipeline/job": "pipeline/test_plan.py",

@@ -1,13 +1,14 @@
 """Recovery: training after a compression, with the run's teachers, for every stage that needs it."""
 
 from collections.abc import Callable
+from dataclasses import replace
 
 from torch import nn
 
 from compressor.context import RunContext
 from compressor.distill.objective import distillation, labels_only
 from compressor.distill.settings import KdSettings
-from compressor.training import FitResult, TrainSettings, fit
+from compressor.training import FitResult, TrainSettings, evaluate, fit
 
 
 def recover(
@@ -18,6 +19,7 @@ def recover(
     *,
     name: str = "recover",
     before_epoch: Callable[[int], None] | None = None,
+    keep_better_start: bool = False,
 ) -> FitResult:
     """Train a network in place against the run's teachers, or on labels alone where there are none.
 
@@ -30,6 +32,18 @@ def recover(
         kd: alpha and temperature.
         name: One per training within a stage.
         before_epoch: See ``training.fit``.
+        keep_better_start: Put the starting weights back if no epoch reaches their validation score; the
+            result's ``best_epoch`` is then -1. A trained network can lose more to a few steps at a high
+            learning rate than they win back.
     """
     objective = distillation(ctx, kd) if ctx.teachers else labels_only(ctx)
-    return fit(module, ctx, train, objective, name=name, before_epoch=before_epoch)
+    if not keep_better_start:
+        return fit(module, ctx, train, objective, name=name, before_epoch=before_epoch)
+    start = {key: value.detach().clone() for key, value in module.state_dict().items()}
+    before = evaluate(module.to(ctx.device), ctx).value
+    result = fit(module, ctx, train, objective, name=name, before_epoch=before_epoch)
+    improved = result.score >= before if ctx.task.higher_is_better else result.score <= before
+    if improved:
+        return result
+    module.load_state_dict(start)
+    return replace(result, best_epoch=-1, score=before)

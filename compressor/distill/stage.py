@@ -59,7 +59,9 @@ class Distill(Stage):
             shared = inherit(student.module, model.module)
             notes.append(f"{shared} weight tensors of the student start from the reference's")
         before = evaluate(student.module.to(ctx.device), ctx).value
-        result = recover(student.module, ctx, self.train, self.kd, name="distill")
+        result = recover(student.module, ctx, self.train, self.kd, name="distill", keep_better_start=True)
+        if result.best_epoch < 0:
+            notes.append("no epoch beat the weights that the student started from on validation: they were kept")
         metrics = {
             "validation_before": before,
             "validation_score": result.score,

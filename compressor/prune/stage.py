@@ -89,7 +89,9 @@ class Prune(Stage):
                     self._refuse_little(ratio, total, module, kept)
                     notes.append(f"left alone: {_listed(kept)}")
                 name = "recover" if self.steps == 1 else f"recover-{step + 1}"
-                result = recover(module, ctx, self._share(step), self.kd, name=name)
+                result = recover(module, ctx, self._share(step), self.kd, name=name, keep_better_start=True)
+                if result.best_epoch < 0:
+                    notes.append(f"{name}: no epoch beat the pruned network on validation: it was kept as it was")
                 metrics["validation_recovered"] = result.score
                 metrics["steps"] = metrics.get("steps", 0) + result.steps
                 metrics["history"] = [*metrics.get("history", []), *result.history]
