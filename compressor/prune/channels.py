@@ -68,10 +68,10 @@ def prune_channels(
     trainable = {name: parameter.requires_grad for name, parameter in module.named_parameters()}
     module.eval()
     module.requires_grad_(True)
-    kept = dict.fromkeys(output_layers(module, example_inputs), "makes the network's outputs")
-    kept.update(dict.fromkeys(ignored, "set in skip"))
     before = _channels(module)
     try:
+        kept = dict.fromkeys(output_layers(module, example_inputs), "makes the network's outputs")
+        kept.update(dict.fromkeys(ignored, "set in skip"))
         pruner = torch_pruning.pruner.BasePruner(
             module,
             example_inputs=example_inputs,
