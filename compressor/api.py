@@ -5,14 +5,14 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-import torch
 from torch import Tensor, nn
 
 from compressor import pipeline
 from compressor.context import Progress, Teacher, silent
 from compressor.data import Data
 from compressor.data.load import load_data
-from compressor.models import InputSpec, ModelInfo, TorchModel
+from compressor.models import ModelInfo, TorchModel
+from compressor.pipeline.job import input_spec
 from compressor.profile import Profile, load_profile
 from compressor.report import Report
 from compressor.tasks import make_task
@@ -85,8 +85,6 @@ def run(
 
 def _model(module: nn.Module, task: str, data: Data) -> TorchModel:
     untouched = copy.deepcopy(module).cpu().eval()
-    sample = data.batch("train", torch.arange(1)).inputs[0]
-    mean, std = (data.normalise.mean, data.normalise.std) if data.normalise else ((), ())
-    inputs = InputSpec(shape=tuple(sample.shape[1:]), mean=mean, std=std)
+    inputs = input_spec(data, make_task(task))
     info = ModelInfo(task=task, inputs=(inputs,), classes=data.classes, source=type(module).__name__)
     return TorchModel(copy.deepcopy(untouched), info, lambda: copy.deepcopy(untouched))

@@ -36,9 +36,9 @@ def measure(threads: int, batch_size: int, as_json: bool, **typed: Any) -> None:
 
 
 def _record(options: ModelOptions, threads: int, batch_size: int) -> StageRecord:
-    from compressor.cli.teach import torch_device
     from compressor.context import RunContext
     from compressor.measure import snapshot
+    from compressor.pipeline.job import torch_device
     from compressor.target import Budget, Target
     from compressor.tasks import make_task
 

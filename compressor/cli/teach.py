@@ -4,14 +4,12 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 
-import torch
-
 from compressor.context import Progress, RunContext
 from compressor.data import Data
 from compressor.distill import labels_only
-from compressor.errors import MissingError
 from compressor.loading import save_checkpoint
-from compressor.models import InputSpec, TorchModel
+from compressor.models import TorchModel
+from compressor.pipeline.job import input_spec, torch_device
 from compressor.target import Budget, Target
 from compressor.tasks import Task
 from compressor.training import TrainSettings, evaluate, fit
@@ -78,23 +76,3 @@ def train_teacher(
     )
     shutil.rmtree(workdir, ignore_errors=True)
     return f"{path}: {task.score_name} {score.value:.4f} ± {score.stderr:.4f} on the test split of {data.source}"
-
-
-def input_spec(data: Data, task: Task) -> InputSpec:
-    """What a network trained on this data expects of one sample."""
-    sample = task.example_inputs(data, 1)[0]
-    mean, std = (data.normalise.mean, data.normalise.std) if data.normalise else ((), ())
-    return InputSpec(shape=tuple(sample.shape[1:]), mean=mean, std=std)
-
-
-def torch_device(name: str) -> str:
-    """The torch device of a ``--device``.
-
-    Raises:
-        MissingError: It isn't on this machine.
-    """
-    if name == "auto":
-        return "cuda" if torch.cuda.is_available() else "cpu"
-    if name.startswith("cuda") and not torch.cuda.is_available():
-        raise MissingError(f"--device {name}: no CUDA device here", "--device cpu")
-    return name

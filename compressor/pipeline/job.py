@@ -95,7 +95,7 @@ def prepared(job: Job) -> Job:
         MissingError: The device isn't here.
         InputError: The student can't be built.
     """
-    job = replace(job, device=_device(job.device), model=_described(job.model, job.data, job.task))
+    job = replace(job, device=torch_device(job.device), model=_described(job.model, job.data, job.task))
     stages = _cut(job.profile.stages, job.stop_before)
     if isinstance(job.student, str):
         stages, student = _student(job, stages)
@@ -106,7 +106,12 @@ def prepared(job: Job) -> Job:
     return replace(job, profile=replace(job.profile, stages=stages))
 
 
-def _device(name: str) -> str:
+def torch_device(name: str) -> str:
+    """The torch device of a ``--device``.
+
+    Raises:
+        MissingError: It isn't on this machine.
+    """
     if name == "auto":
         return "cuda" if torch.cuda.is_available() else "cpu"
     if name.startswith("cuda") and not torch.cuda.is_available():
@@ -114,14 +119,19 @@ def _device(name: str) -> str:
     return name
 
 
+def input_spec(data: Data, task: Task) -> InputSpec:
+    """What a network for this data expects of one sample."""
+    sample = task.example_inputs(data, 1)[0]
+    mean, std = (data.normalise.mean, data.normalise.std) if data.normalise else ((), ())
+    return InputSpec(shape=tuple(sample.shape[1:]), mean=mean, std=std)
+
+
 def _described(model: TorchModel, data: Data, task: Task) -> TorchModel:
     """Fill in what the model file doesn't say from the data."""
     info = model.info
     changed: dict[str, object] = {"task": task.name}
     if not info.inputs:
-        sample = task.example_inputs(data, 1)[0]
-        mean, std = (data.normalise.mean, data.normalise.std) if data.normalise else ((), ())
-        changed["inputs"] = (InputSpec(shape=tuple(sample.shape[1:]), mean=mean, std=std),)
+        changed["inputs"] = (input_spec(data, task),)
     if not info.classes:
         changed["classes"] = data.classes
     return replace(model, info=info.model_copy(update=changed))
