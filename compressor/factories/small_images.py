@@ -1,4 +1,4 @@
-"""Residual networks for small images, and the embedded example's network."""
+"""Residual and plain networks for small images, and the embedded example's network."""
 
 from collections.abc import Sequence
 
@@ -82,6 +82,29 @@ def resnet(
         stem_stride: 2 quarters the cost of all stages.
     """
     return SmallResNet(width, layers, num_classes, in_channels, stem_stride)
+
+
+def vgg(
+    width: int = 32, layers: Sequence[int] = (1, 1, 2, 2), num_classes: int = 10, in_channels: int = 1
+) -> nn.Module:
+    """A VGG for small images (Simonyan and Zisserman 2014, https://arxiv.org/abs/1409.1556), with BatchNorm.
+
+    Args:
+        width: Channels of the first stage; later ones have 2, 4, 8 times as many.
+        layers: 3x3 convolutions per stage; a stage ends with a max-pool that halves the size.
+        num_classes: Outputs.
+        in_channels: 1 for grey, 3 for colour.
+    """
+    parts: list[nn.Module] = []
+    channels = in_channels
+    for place, count in enumerate(layers):
+        for _ in range(count):
+            wider = width * 2**place
+            parts += [nn.Conv2d(channels, wider, 3, padding=1, bias=False), nn.BatchNorm2d(wider), nn.ReLU()]
+            channels = wider
+        parts.append(nn.MaxPool2d(2, ceil_mode=True))
+    head = [nn.Linear(channels, channels), nn.ReLU(), nn.Dropout(0.2), nn.Linear(channels, num_classes)]
+    return nn.Sequential(*parts, nn.AdaptiveAvgPool2d(1), nn.Flatten(), *head)
 
 
 def digits_net() -> nn.Module:

@@ -1,7 +1,7 @@
 """The stage on trained networks: what it keeps, refuses, repeats; and its file against ONNX Runtime's own PTQ."""
 
 import inspect
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -9,8 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from onnxruntime.quantization import CalibrationDataReader, CalibrationMethod, QuantFormat, QuantType, quantize_static
-from onnxruntime.quantization.shape_inference import quant_pre_process
+from static import quantized_by_onnxruntime
 
 from compressor.context import RunContext
 from compressor.data import Data
@@ -112,32 +111,10 @@ def test_the_card_lists_the_settings() -> None:
         assert str(field.description) in row
 
 
-class Images(CalibrationDataReader):  # type: ignore[misc]
-    def __init__(self, data: Data) -> None:
-        self.batches: Iterator[Any] = iter(list(data.training_batches(64, seed=0, epoch=0))[:8])
-
-    def get_next(self) -> dict[str, np.ndarray] | None:
-        batch = next(self.batches, None)
-        return None if batch is None else {"input": batch.inputs[0].numpy()}
-
-
 @pytest.fixture(scope="session")
 def static(trained_onnx: OnnxModel, data: Data, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The same network by ONNX Runtime's own post-training quantization."""
-    folder = tmp_path_factory.mktemp("static")
-    quant_pre_process(trained_onnx.path, folder / "prepared.onnx", skip_symbolic_shape=True)
-    quantize_static(
-        folder / "prepared.onnx",
-        folder / "static.onnx",
-        Images(data),
-        quant_format=QuantFormat.QDQ,
-        per_channel=True,
-        activation_type=QuantType.QUInt8,
-        weight_type=QuantType.QInt8,
-        calibrate_method=CalibrationMethod.MinMax,
-        extra_options={"CalibMovingAverage": True},
-    )
-    return folder / "static.onnx"
+    return quantized_by_onnxruntime(trained_onnx.path, data, tmp_path_factory.mktemp("static"))
 
 
 def test_ptq_scores_as_quantize_static_does(

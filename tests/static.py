@@ -1,0 +1,40 @@
+"""ONNX Runtime's own post-training quantization of a file, to compare ours with."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from onnxruntime.quantization import CalibrationDataReader, CalibrationMethod, QuantFormat, QuantType, quantize_static
+from onnxruntime.quantization.shape_inference import quant_pre_process
+
+from compressor.data import Data
+
+
+class Images(CalibrationDataReader):  # type: ignore[misc]
+    """The batches that our own calibration sees."""
+
+    def __init__(self, data: Data) -> None:
+        self.batches: Iterator[Any] = iter(list(data.training_batches(64, seed=0, epoch=0))[:8])
+
+    def get_next(self) -> dict[str, np.ndarray] | None:
+        batch = next(self.batches, None)
+        return None if batch is None else {"input": batch.inputs[0].numpy()}
+
+
+def quantized_by_onnxruntime(path: Path, data: Data, folder: Path) -> Path:
+    """``static.onnx`` in the folder: the same network in int8, U8S8, per channel, moving average of extremes."""
+    folder.mkdir(parents=True, exist_ok=True)
+    quant_pre_process(path, folder / "prepared.onnx", skip_symbolic_shape=True)
+    quantize_static(
+        folder / "prepared.onnx",
+        folder / "static.onnx",
+        Images(data),
+        quant_format=QuantFormat.QDQ,
+        per_channel=True,
+        activation_type=QuantType.QUInt8,
+        weight_type=QuantType.QInt8,
+        calibrate_method=CalibrationMethod.MinMax,
+        extra_options={"CalibMovingAverage": True},
+    )
+    return folder / "static.onnx"
