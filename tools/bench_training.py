@@ -37,7 +37,7 @@ WARM_UP = 10
 Step = Callable[[], None]
 
 
-class Enough(Exception):
+class EnoughError(Exception):
     """Ends a training that has been measured."""
 
 
@@ -125,13 +125,13 @@ def against_fit(student: nn.Module, ctx: RunContext, bare: Step, pairs: int) -> 
         for _ in range(2 if len(taken.seconds[0]) % 2 else 0):
             taken.timed(1, bare)
         if taken.full:
-            raise Enough
+            raise EnoughError
         resumed = time.process_time()
         return objective(module, batch)
 
     try:
         fit(student, ctx, SETTINGS, interrupted)
-    except Enough:
+    except EnoughError:
         return taken
     raise RuntimeError("the training split has too few batches for so many pairs")
 

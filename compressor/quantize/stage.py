@@ -50,7 +50,7 @@ class Quantize(Stage):
         "then they are frozen",
     )
     train: TrainSettings = Field(
-        default=TrainSettings(epochs=3, lr=2e-4, schedule="cosine", weight_decay=0.0),
+        default=TrainSettings(epochs=2, lr=2e-4, schedule="cosine", weight_decay=0.0),
         description="training with rounding: short and gentle, since the network is trained already",
     )
     kd: KdSettings = Field(default=KdSettings(), description="distillation from the run's teachers meanwhile")

@@ -1,4 +1,4 @@
-"""Three kinds of network, trained on digits, through all four stages: smaller, honest about speed, reloaded elsewhere."""
+"""Three kinds of network, trained on digits, through all four stages: smaller, reloaded, honest about their speed."""
 
 import copy
 import fcntl
@@ -95,7 +95,9 @@ def run(name: str, folder: Path) -> None:
     recovery = [f"prune.train.epochs={epochs}", f"prune.train.lr={lr}", f"distill.train.lr={lr / 10}"]
     changed = options("--set", CHANGED + recovery)
     # 6: the profile's budget of score was missed, which is a result too.
-    compress("run", "--profile", "mobile-cpu", teacher, "--out", folder / "run", "--device", "cpu", *changed, codes=(0, 6))
+    compress(
+        "run", "--profile", "mobile-cpu", teacher, "--out", folder / "run", "--device", "cpu", *changed, codes=(0, 6)
+    )
 
 
 @pytest.fixture(scope="session", params=list(NETS))
@@ -192,7 +194,9 @@ def ours_and_theirs(done: Done, folder: Path) -> tuple[Path, Path]:
 
 def test_ptq_scores_as_quantize_static_does(done: Done, tmp_path: Path) -> None:
     """On all digits: a tenth of them can't tell 0.3 points apart."""
-    splits = [done.data.batch(name, torch.arange(len(done.data.split(name)))) for name in ("train", "validation", "test")]
+    splits = [
+        done.data.batch(name, torch.arange(len(done.data.split(name)))) for name in ("train", "validation", "test")
+    ]
     scores = []
     for path in ours_and_theirs(done, tmp_path):
         with OnnxRunner(path) as runner:
