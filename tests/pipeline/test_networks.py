@@ -14,7 +14,7 @@ import onnx
 import pytest
 import torch
 from click.testing import CliRunner
-from static import quantized_by_onnxruntime
+from static_ptq import quantized_by_onnxruntime
 
 from compressor.cli.main import main
 from compressor.context import RunContext

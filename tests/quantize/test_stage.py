@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from static import quantized_by_onnxruntime
+from static_ptq import quantized_by_onnxruntime
 
 from compressor.context import RunContext
 from compressor.data import Data

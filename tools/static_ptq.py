@@ -1,10 +1,9 @@
 """ONNX Runtime's own post-training quantization of a file, to compare ours with."""
 
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 from onnxruntime.quantization import CalibrationDataReader, CalibrationMethod, QuantFormat, QuantType, quantize_static
 from onnxruntime.quantization.shape_inference import quant_pre_process
 
@@ -15,9 +14,10 @@ class Images(CalibrationDataReader):  # type: ignore[misc]
     """The batches that our own calibration sees."""
 
     def __init__(self, data: Data) -> None:
-        self.batches: Iterator[Any] = iter(list(data.training_batches(64, seed=0, epoch=0))[:8])
+        self.batches = iter(list(data.training_batches(64, seed=0, epoch=0))[:8])
 
-    def get_next(self) -> dict[str, np.ndarray] | None:
+    def get_next(self) -> dict[str, npt.NDArray[np.float32]] | None:
+        """The next batch, or None after the last."""
         batch = next(self.batches, None)
         return None if batch is None else {"input": batch.inputs[0].numpy()}
 
