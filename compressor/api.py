@@ -8,7 +8,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from compressor import pipeline
-from compressor.context import Progress, Teacher, silent
+from compressor.context import ShowProgress, Teacher, silent
 from compressor.data import Data
 from compressor.data.load import load_data
 from compressor.models import ModelInfo, TorchModel
@@ -35,7 +35,7 @@ def run(
     device: str = "auto",
     quick: bool = False,
     control: bool = False,
-    progress: Callable[[Progress], None] = silent,
+    progress: ShowProgress = silent,
 ) -> Report:
     """Compress a trained module for a profile's target and measure what came out.
 

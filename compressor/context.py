@@ -35,6 +35,9 @@ class Progress:
     message: str = ""
 
 
+ShowProgress = Callable[[Progress], None]
+
+
 def silent(progress: Progress) -> None:
     """Ignore progress reports."""
 
@@ -114,7 +117,7 @@ class RunContext:
     workdir: Path
     seed: int
     control: bool = False
-    progress: Callable[[Progress], None] = field(default=silent)
+    progress: ShowProgress = field(default=silent)
 
     @property
     def decisions(self) -> Decisions:

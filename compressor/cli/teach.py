@@ -1,10 +1,9 @@
 """Training a network to be the teacher, with the same loop that the stages use."""
 
 import shutil
-from collections.abc import Callable
 from pathlib import Path
 
-from compressor.context import Progress, RunContext
+from compressor.context import RunContext, ShowProgress
 from compressor.data import Data
 from compressor.distill import labels_only
 from compressor.loading import save_checkpoint
@@ -24,7 +23,7 @@ def train_teacher(
     *,
     seed: int,
     device: str,
-    display: Callable[[Progress], None],
+    display: ShowProgress,
 ) -> str:
     """Train a network on labels and write its checkpoint.
 

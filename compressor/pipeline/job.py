@@ -5,7 +5,7 @@ from pathlib import Path
 
 import torch
 
-from compressor.context import Progress, RunContext, Teacher, silent
+from compressor.context import Progress, RunContext, ShowProgress, Teacher, silent
 from compressor.data import Data
 from compressor.data.load import shorten
 from compressor.distill.students import named_student
@@ -62,9 +62,8 @@ class Job:
         """The profile's stages, as this run does them."""
         return self.profile.stages
 
-    def context(self, workdir: Path, teachers: tuple[Teacher, ...], progress: object = silent) -> RunContext:
+    def context(self, workdir: Path, teachers: tuple[Teacher, ...], progress: ShowProgress = silent) -> RunContext:
         """What stages are handed, for one folder and one set of teachers."""
-        assert callable(progress)
         student = self.student if isinstance(self.student, TorchModel) else None
         return RunContext(
             task=self.task,
@@ -177,7 +176,6 @@ def _quick(stage: Stage) -> Stage:
     return stage.model_copy(update={"train": train.model_copy(update={"epochs": min(train.epochs, QUICK_EPOCHS)})})
 
 
-def report_progress(job: Job, progress: object, message: str) -> None:
+def report_progress(job: Job, progress: ShowProgress, message: str) -> None:
     """Say where the pipeline itself is."""
-    assert callable(progress)
     progress(Progress(job.profile.name, message=message))

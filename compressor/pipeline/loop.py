@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 
-from compressor.context import Progress, Teacher
+from compressor.context import Progress, ShowProgress, Teacher
 from compressor.loading import load_form, save_form
 from compressor.measure import Snapshot, snapshot
 from compressor.models import EngineModel, Form, OnnxModel, TorchModel
@@ -35,9 +35,7 @@ class Arm:
     digests: list[str]
 
 
-def run_arm(
-    job: Job, folder: Path, teachers: tuple[Teacher, ...], progress: Callable[[Progress], None], arm: Arm
-) -> None:
+def run_arm(job: Job, folder: Path, teachers: tuple[Teacher, ...], progress: ShowProgress, arm: Arm) -> None:
     """Run every stage in turn; ``arm`` grows as stages finish, so it is right after a failure too.
 
     Args:
@@ -89,7 +87,7 @@ class _Current:
         return self.form
 
 
-def _reference(job: Job, folder: Path, key: str, progress: Callable[[Progress], None], arm: Arm) -> Snapshot:
+def _reference(job: Job, folder: Path, key: str, progress: ShowProgress, arm: Arm) -> Snapshot:
     name = "00-reference"
     place = StageFolder(folder / name, key)
     done = None if job.fresh else place.result()
@@ -119,7 +117,7 @@ def _do(
     place: StageFolder,
     job: Job,
     teachers: tuple[Teacher, ...],
-    progress: Callable[[Progress], None],
+    progress: ShowProgress,
     reference: Snapshot,
 ) -> dict[str, Any]:
     """Run one stage, save its form, measure it, and only then declare it done."""
@@ -198,7 +196,7 @@ def _form_digest(form: Form) -> str:
     return module_digest(form.module)
 
 
-def _named(progress: Callable[[Progress], None], name: str) -> Callable[[Progress], None]:
+def _named(progress: ShowProgress, name: str) -> ShowProgress:
     def report(event: Progress) -> None:
         what = name if event.what in name else f"{name} {event.what}"
         progress(replace(event, what=what))

@@ -1,11 +1,10 @@
 """run(): every arm and seed of a job, and the report they leave."""
 
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from compressor.context import Progress, silent
+from compressor.context import ShowProgress, silent
 from compressor.errors import CompressError
 from compressor.export.onnx import write_atomically
 from compressor.models import EngineModel, OnnxModel, TorchModel
@@ -25,7 +24,7 @@ from compressor.report import Artifact, Report, ScoreInfo, Status
 from compressor.report_html import write_html
 
 
-def run(job: Job, progress: Callable[[Progress], None] = silent) -> Report:
+def run(job: Job, progress: ShowProgress = silent) -> Report:
     """Run a job and write ``report.json`` and ``report.html`` into its folder.
 
     Stages whose settings, input, data and code are unchanged come from the folder. With several
@@ -54,7 +53,7 @@ def run(job: Job, progress: Callable[[Progress], None] = silent) -> Report:
     return report
 
 
-def _run_seed(job: Job, progress: Callable[[Progress], None]) -> Report:
+def _run_seed(job: Job, progress: ShowProgress) -> Report:
     arm, control = Arm([], [], []), Arm([], [], [])
     status: Status = "failed"
     try:

@@ -8,6 +8,8 @@ from html import escape
 WIDTH, HEIGHT = 460, 300
 LEFT, RIGHT, TOP, BOTTOM = 62, 24, 20, 44
 TICK_STEPS = (1, 2, 5)
+# Of a label: pixels from its marker, about one letter's and one line's; rows tried before it may cover another.
+LABEL_GAP, LETTER_WIDTH, LINE_HEIGHT, MOST_ROWS = 8, 6.6, 13, 6
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,8 +59,9 @@ def scatter(points: Sequence[Point], x_name: str, y_name: str) -> str:
     )
     path = " ".join(f"{across(point.x):.1f},{down(point.y):.1f}" for point in points)
     parts.append(f'<polyline class="path" points="{path}"/>')
+    taken: list[_Box] = []
     for index, point in enumerate(points):
-        parts += _marker(point, across(point.x), down(point.y - point.error), down(point.y + point.error), index)
+        parts += _marker(point, across(point.x), down(point.y - point.error), down(point.y + point.error), index, taken)
     return "".join([*parts, "</svg>"])
 
 
@@ -83,14 +86,45 @@ def _padded(values: Sequence[float], least: float) -> tuple[float, float]:
     return low - pad, high + pad
 
 
-def _marker(point: Point, x: float, lower: float, upper: float, index: int) -> list[str]:
+@dataclass(frozen=True, slots=True)
+class _Box:
+    """Where a label's text lies, in pixels."""
+
+    left: float
+    right: float
+    baseline: float
+
+    def overlaps(self, other: "_Box") -> bool:
+        across = self.left < other.right and other.left < self.right
+        return across and abs(self.baseline - other.baseline) < LINE_HEIGHT
+
+
+def _marker(point: Point, x: float, lower: float, upper: float, index: int, taken: list[_Box]) -> list[str]:
     y = (lower + upper) / 2
-    # The path runs down to the left, so the free corners are below to the right and above to the left.
-    anchor, shift, rise = ("end", -8, -8) if x > WIDTH * 0.75 else ("start", 8, 16)
+    anchor, baseline = _free_place(point.name, x, y, taken)
+    shift = -LABEL_GAP if anchor == "end" else LABEL_GAP
     return [
         f'<line class="error" x1="{x:.1f}" y1="{lower:.1f}" x2="{x:.1f}" y2="{upper:.1f}"/>',
         f'<circle class="{"reference" if index == 0 else "stage"}" cx="{x:.1f}" cy="{y:.1f}" r="4.5">'
         f"<title>{escape(point.name)}: {point.x:.4g}, {point.y:.4f}</title></circle>",
-        f'<text class="label" x="{x + shift:.1f}" y="{y + rise:.1f}" text-anchor="{anchor}">'
+        f'<text class="label" x="{x + shift:.1f}" y="{baseline:.1f}" text-anchor="{anchor}">'
         f"{escape(point.name)}</text>",
     ]
+
+
+def _free_place(name: str, x: float, y: float, taken: list[_Box]) -> tuple[str, float]:
+    """The side of a marker and the baseline where its label covers no other; the place is then taken."""
+    # The path runs down to the left, so the free corners are below to the right and above to the left.
+    anchor, rise = ("end", -8.0) if x > WIDTH * 0.75 else ("start", 16.0)
+    width = len(name) * LETTER_WIDTH
+    left = x - LABEL_GAP - width if anchor == "end" else x + LABEL_GAP
+    step = math.copysign(LINE_HEIGHT, rise)
+    rows = [y + rise + place * step for place in range(MOST_ROWS)] + [
+        y - rise - place * step for place in range(MOST_ROWS)
+    ]
+    boxes = [_Box(left, left + width, row) for row in rows if TOP < row < HEIGHT - BOTTOM]
+    box = next(
+        (box for box in boxes if not any(box.overlaps(other) for other in taken)), _Box(left, left + width, y + rise)
+    )
+    taken.append(box)
+    return anchor, box.baseline

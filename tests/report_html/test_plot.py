@@ -25,3 +25,13 @@ def test_smaller_is_left_and_better_is_up() -> None:
 def test_one_point_and_odd_names_draw() -> None:
     drawn = scatter([Point("<a&b>", 1, 0.5)], "x", "y")
     assert "&lt;a&amp;b&gt;" in drawn and "nan" not in drawn
+
+
+def test_labels_of_equal_stages_stand_one_above_the_other() -> None:
+    names = ["00-reference", "01-distill", "02-prune", "03-quantize", "04-export"]
+    drawn = scatter(
+        [Point(name, 1.0 if index else 40.0, 0.9) for index, name in enumerate(names)], "size, MB", "accuracy"
+    )
+    labels = {name: float(y) for y, name in re.findall(r'class="label" x="[\d.]+" y="([\d.]+)"[^>]*>([^<]+)<', drawn)}
+    rows = sorted(labels[name] for name in names[1:])
+    assert all(below - above >= 12 for above, below in zip(rows, rows[1:], strict=False))
