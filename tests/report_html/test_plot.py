@@ -1,5 +1,6 @@
 """The plot's ticks and coordinates."""
 
+import itertools
 import re
 
 from compressor.report_html.plot import Point, linear_ticks, log_ticks, scatter
@@ -34,4 +35,4 @@ def test_labels_of_equal_stages_stand_one_above_the_other() -> None:
     )
     labels = {name: float(y) for y, name in re.findall(r'class="label" x="[\d.]+" y="([\d.]+)"[^>]*>([^<]+)<', drawn)}
     rows = sorted(labels[name] for name in names[1:])
-    assert all(below - above >= 12 for above, below in zip(rows, rows[1:], strict=False))
+    assert all(below - above >= 12 for above, below in itertools.pairwise(rows))
