@@ -10,7 +10,6 @@ class TestFold(StageContract):
         return my_context(workdir)
 """
 
-import copy
 import hashlib
 import os
 from collections.abc import Callable
@@ -160,40 +159,85 @@ class TaskContract:
 
 
 class LossContract:
-    """What every distillation loss on logits keeps; ``loss(student, teacher)``."""
+    """What every distillation loss keeps: ``loss(student, teacher, *extras)``, each tensor with a row per sample.
+
+    Args:
+        loss: The function.
+        student_shape: Of one sample of what the student gives.
+        teacher_shape: Of one sample of what the teacher gives.
+        over_pairs: Whether it compares samples with one another; then it is no mean over samples.
+    """
 
     loss: Callable[..., Any]
+    student_shape: tuple[int, ...] = (5,)
+    teacher_shape: tuple[int, ...] = (5,)
+    over_pairs: bool = False
 
-    def _value(self, student: Tensor, teacher: Tensor) -> Tensor:
-        value: Tensor = type(self).loss(student, teacher)
+    def extras(self, count: int) -> tuple[Tensor, ...]:
+        """Further arguments for so many samples, such as labels or masks."""
+        return ()
+
+    def best(self, teacher: Tensor, extras: tuple[Tensor, ...]) -> tuple[Tensor, float]:
+        """What a perfect student would give, and the loss of it: by default the teacher's own and 0."""
+        return teacher, 0.0
+
+    def _value(self, student: Tensor, teacher: Tensor, extras: tuple[Tensor, ...]) -> Tensor:
+        value: Tensor = type(self).loss(student, teacher, *extras)
         return value
 
-    def _logits(self) -> tuple[Tensor, Tensor]:
+    def _sides(self, count: int = 6) -> tuple[Tensor, Tensor, tuple[Tensor, ...]]:
         generator = torch.Generator().manual_seed(0)
-        return torch.randn(6, 5, generator=generator), torch.randn(6, 5, generator=generator)
+        student = torch.randn(count, *self.student_shape, generator=generator)
+        return student, torch.randn(count, *self.teacher_shape, generator=generator), self.extras(count)
 
-    def test_is_zero_where_both_agree_and_positive_elsewhere(self) -> None:
-        """A scalar, 0 on equal logits, above 0 on others."""
-        student, teacher = self._logits()
-        assert self._value(student, teacher).dim() == 0
-        assert abs(float(self._value(teacher, teacher))) < 1e-6
-        assert float(self._value(student, teacher)) > 0
+    def test_is_least_where_both_agree(self) -> None:
+        """A float32 scalar, at its known least value for a perfect student, above it for another."""
+        student, teacher, extras = self._sides()
+        perfect, least = self.best(teacher, extras)
+        value = self._value(student, teacher, extras)
+        assert value.dim() == 0 and value.dtype == torch.float32
+        assert abs(float(self._value(perfect, teacher, extras)) - least) < 1e-5
+        assert float(value) > least + 1e-3
 
     def test_gradient_reaches_the_student_alone(self) -> None:
         """The teacher is only looked at."""
-        student, teacher = (logits.requires_grad_() for logits in self._logits())
-        self._value(student, teacher).backward()
+        student, teacher, extras = self._sides()
+        student.requires_grad_()
+        teacher.requires_grad_()
+        self._value(student, teacher, extras).backward()
         assert student.grad is not None and bool(student.grad.abs().sum() > 0)
         assert teacher.grad is None
 
+    def test_order_of_the_batch_is_nothing(self) -> None:
+        """The same samples in another order have the same loss, and each its own gradient."""
+        order = torch.tensor([3, 0, 5, 1, 4, 2])
+        values, gradients = [], []
+        for chosen in (torch.arange(6), order):
+            student, teacher, extras = self._sides()
+            student = student[chosen].requires_grad_()
+            value = self._value(student, teacher[chosen], tuple(extra[chosen] for extra in extras))
+            value.backward()
+            assert student.grad is not None
+            values.append(value.detach())
+            gradients.append(student.grad)
+        torch.testing.assert_close(values[0], values[1])
+        torch.testing.assert_close(gradients[0][order], gradients[1], rtol=1e-4, atol=1e-6)
+
     def test_is_a_mean_over_samples(self) -> None:
         """A batch twice over has the same loss: the learning rate needn't follow the batch size."""
-        student, teacher = self._logits()
-        twice = self._value(student.repeat(2, 1), teacher.repeat(2, 1))
-        assert torch.isclose(twice, self._value(student, teacher))
+        if self.over_pairs:
+            return
+        student, teacher, extras = self._sides()
+        doubled = tuple(torch.cat([extra, extra]) for extra in extras)
+        twice = self._value(torch.cat([student, student]), torch.cat([teacher, teacher]), doubled)
+        torch.testing.assert_close(twice, self._value(student, teacher, extras))
 
     def test_stays_finite(self) -> None:
-        """Large logits and half precision give no inf or nan."""
-        student, teacher = self._logits()
-        assert torch.isfinite(self._value(student * 1e4, teacher * 1e4))
-        assert torch.isfinite(self._value(student.bfloat16(), copy.copy(teacher).bfloat16()))
+        """Extreme values and half precision give no inf or nan, nor do their gradients."""
+        student, teacher, extras = self._sides()
+        for scale, dtype in ((1e4, torch.float32), (1e4, torch.bfloat16), (0.0, torch.bfloat16)):
+            given = (student * scale).to(dtype).requires_grad_()
+            value = self._value(given, (teacher * scale).to(dtype), extras)
+            value.backward()
+            assert torch.isfinite(value), f"{value} at {scale} in {dtype}"
+            assert given.grad is not None and bool(torch.isfinite(given.grad).all()), f"gradient at {scale} in {dtype}"

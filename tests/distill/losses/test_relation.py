@@ -1,0 +1,57 @@
+"""Against loops over pairs and triplets in numpy."""
+
+import itertools
+
+import numpy as np
+import pytest
+import torch
+
+from compressor.distill.losses import rkd_angle, rkd_distance, similarity_preserving
+
+RNG = np.random.default_rng(0)
+STUDENT, TEACHER = RNG.normal(size=(5, 3)), RNG.normal(size=(5, 7))
+SIDES = (torch.tensor(STUDENT), torch.tensor(TEACHER))
+
+
+def huber(difference: float) -> float:
+    return 0.5 * difference**2 if abs(difference) < 1 else abs(difference) - 0.5
+
+
+def test_distances_against_loops() -> None:
+    pairs = list(itertools.combinations(range(5), 2))
+    student, teacher = (np.array([np.linalg.norm(side[a] - side[b]) for a, b in pairs]) for side in (STUDENT, TEACHER))
+    wanted = np.mean([huber(d) for d in student / student.mean() - teacher / teacher.mean()])
+    assert float(rkd_distance(*SIDES)) == pytest.approx(wanted, rel=1e-5)
+
+
+def test_angles_against_loops() -> None:
+    def angle(side: np.ndarray, middle: int, a: int, b: int) -> float:
+        one, other = side[a] - side[middle], side[b] - side[middle]
+        lengths = np.linalg.norm(one) * np.linalg.norm(other)
+        return float(one @ other / lengths) if lengths else 0.0
+
+    triplets = itertools.product(range(5), repeat=3)
+    wanted = np.mean([huber(angle(STUDENT, *t) - angle(TEACHER, *t)) for t in triplets])
+    assert float(rkd_angle(*SIDES)) == pytest.approx(wanted, rel=1e-4)
+
+
+def test_similarities_against_loops() -> None:
+    def matrix(side: np.ndarray) -> np.ndarray:
+        products = np.array([[one @ other for other in side] for one in side])
+        return np.array([row / np.linalg.norm(row) for row in products])
+
+    wanted = ((matrix(TEACHER) - matrix(STUDENT)) ** 2).sum() / 25
+    assert float(similarity_preserving(*SIDES)) == pytest.approx(wanted, rel=1e-5)
+
+
+@pytest.mark.parametrize("loss", [rkd_distance, rkd_angle, similarity_preserving])
+def test_scale_is_nothing(loss: object) -> None:
+    assert callable(loss)
+    assert float(loss(SIDES[0], 100 * SIDES[0])) < 1e-8
+
+
+def test_one_sample_has_no_relations() -> None:
+    one = torch.randn(1, 4, requires_grad=True)
+    value = rkd_distance(one, torch.randn(1, 4))
+    value.backward()
+    assert float(value.detach()) == 0
