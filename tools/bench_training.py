@@ -24,7 +24,7 @@ from torch.nn import functional
 from compressor.context import RunContext, Teacher
 from compressor.data import Augment, Batch
 from compressor.data.load import load_data
-from compressor.distill import KdSettings, distillation
+from compressor.distill import Distillation, KdSettings
 from compressor.factories import build
 from compressor.models import FactoryRef, ModelInfo, TorchModel
 from compressor.target import Budget, Target
@@ -114,10 +114,10 @@ def against_itself(bare: Step, again: Step, pairs: int) -> Pairs:
 def against_fit(student: nn.Module, ctx: RunContext, bare: Step, pairs: int) -> Pairs:
     """The steps of ``fit``, from one call of its objective to the next, with bare steps in between."""
     taken = Pairs(pairs)
-    objective = distillation(ctx, KD)
+    objective = Distillation(ctx, KD, student)
     resumed: float | None = None
 
-    def interrupted(module: nn.Module, batch: Batch) -> Loss:
+    def interrupted(module: nn.Module, batch: Batch, progress: float) -> Loss:
         nonlocal resumed
         if resumed is not None:
             taken.seconds[0].append(time.process_time() - resumed)
@@ -127,7 +127,7 @@ def against_fit(student: nn.Module, ctx: RunContext, bare: Step, pairs: int) -> 
         if taken.full:
             raise EnoughError
         resumed = time.process_time()
-        return objective(module, batch)
+        return objective(module, batch, progress)
 
     try:
         fit(student, ctx, SETTINGS, interrupted)

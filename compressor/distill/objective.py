@@ -1,39 +1,89 @@
-"""What a training minimises: labels alone, or labels and teacher mixed."""
+"""What a training minimises: labels alone, or labels, the teachers' answers and features mixed."""
 
-from torch import nn
+from collections.abc import Callable
+
+from torch import Tensor, nn
 
 from compressor.context import RunContext
 from compressor.data import Batch
-from compressor.distill.losses import kd_kl
+from compressor.distill.losses import decoupled_kd, kd_kl, label_smoothing, logit_mse
 from compressor.distill.settings import KdSettings
+from compressor.distill.taps import Taps
 from compressor.distill.teachers import mean_of_teachers
+from compressor.distill.terms import make_term
 from compressor.training import Loss, Objective
 
+LabelsLoss = Callable[[Tensor, Batch], Tensor]
 
-def labels_only(ctx: RunContext) -> Objective:
-    """The task's own loss: training without a teacher, as the control arm does."""
 
-    def objective(module: nn.Module, batch: Batch) -> Loss:
-        loss = ctx.task.loss(ctx.task.forward(module, batch), batch)
+def labels_only(ctx: RunContext, kd: KdSettings | None = None) -> Objective:
+    """Training without a teacher, as the control arm does: the task's own loss, its labels smoothed if so set."""
+    of_labels = _labels_loss(ctx, kd or KdSettings())
+
+    def objective(module: nn.Module, batch: Batch, progress: float) -> Loss:
+        loss = of_labels(ctx.task.forward(module, batch), batch)
         return Loss(loss, {"labels": loss})
 
     return objective
 
 
-def distillation(ctx: RunContext, kd: KdSettings) -> Objective:
-    """``(1 - alpha) * labels + alpha * kd_kl``, against the mean of the run's teachers.
+class Distillation:
+    """``(1 - alpha) * labels + alpha * response + sum of weighted feature terms``, as an objective.
 
     Args:
         ctx: Gives the task and the teachers, at least one.
-        kd: alpha and temperature.
+        kd: What is mixed.
+        student: The network that will be trained, or a graph of it: where feature terms attach. It is
+            listened to until ``close``.
+
+    Raises:
+        PlanError: A teacher can't be asked, or a layer isn't there.
     """
-    teacher = mean_of_teachers(ctx)
 
-    def objective(module: nn.Module, batch: Batch) -> Loss:
-        outputs = ctx.task.forward(module, batch)
-        labels = ctx.task.loss(outputs, batch)
-        response = kd_kl(ctx.task.logits(outputs), teacher(batch), kd.temperature)
-        total = (1 - kd.alpha) * labels + kd.alpha * response
-        return Loss(total, {"labels": labels, "kd": response})
+    def __init__(self, ctx: RunContext, kd: KdSettings, student: nn.Module) -> None:
+        self._ctx, self._kd = ctx, kd
+        self._labels = _labels_loss(ctx, kd)
+        self.terms = [make_term(term, student, ctx) for term in kd.terms]
+        pairs = [pair for term in self.terms for pair in term.pairs]
+        self._teachers = mean_of_teachers(ctx, [pair.teacher for pair in pairs], kd.teacher_weights)
+        self._taps = Taps(student, [pair.student for pair in pairs])
+        self.helpers = nn.ModuleList(term.regressors for term in self.terms)
 
-    return objective
+    def __call__(self, module: nn.Module, batch: Batch, progress: float) -> Loss:
+        """The loss of one batch when this share of the training is done."""
+        kd = self._kd
+        outputs = self._ctx.task.forward(module, batch)
+        features = self._taps.take()
+        answers = self._teachers(batch)
+        terms = {
+            "labels": self._labels(outputs, batch),
+            "kd": self._response(self._ctx.task.logits(outputs), answers.logits, batch),
+        }
+        weights = {"labels": 1 - kd.alpha, "kd": kd.alpha}
+        for term in self.terms:
+            terms[term.settings.loss] = term.value(features, answers.features)
+            weights[term.settings.loss] = term.weight(progress)
+        total = sum((weights[name] * value for name, value in terms.items()), start=terms["kd"].new_zeros(()))
+        return Loss(total, terms, weights)
+
+    def _response(self, student: Tensor, teacher: Tensor, batch: Batch) -> Tensor:
+        if self._kd.response == "logit_mse":
+            return logit_mse(student, teacher)
+        if self._kd.response == "decoupled_kd":
+            return decoupled_kd(student, teacher, batch.labels, self._kd.temperature)
+        return kd_kl(student, teacher, self._kd.temperature)
+
+    def close(self) -> None:
+        """Leave the student as it was found."""
+        self._taps.close()
+
+
+def _labels_loss(ctx: RunContext, kd: KdSettings) -> LabelsLoss:
+    if not kd.label_smoothing:
+        return ctx.task.loss
+    return lambda outputs, batch: label_smoothing(ctx.task.logits(outputs), batch.labels, kd.label_smoothing)
+
+
+def describe(student: nn.Module, ctx: RunContext, kd: KdSettings) -> list[str]:
+    """One line a feature term for the plan, with the layers that it pairs."""
+    return [str(make_term(term, student, ctx)) for term in kd.terms] if ctx.teachers else []

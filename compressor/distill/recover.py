@@ -6,7 +6,7 @@ from dataclasses import replace
 from torch import nn
 
 from compressor.context import RunContext
-from compressor.distill.objective import distillation, labels_only
+from compressor.distill.objective import Distillation, labels_only
 from compressor.distill.settings import KdSettings
 from compressor.training import FitResult, TrainSettings, evaluate, fit
 
@@ -36,14 +36,30 @@ def recover(
             result's ``best_epoch`` is then -1. A trained network can lose more to a few steps at a high
             learning rate than they win back.
     """
-    objective = distillation(ctx, kd) if ctx.teachers else labels_only(ctx)
     if not keep_better_start:
-        return fit(module, ctx, train, objective, name=name, before_epoch=before_epoch)
+        return _fit(module, ctx, train, kd, name, before_epoch)
     start = {key: value.detach().clone() for key, value in module.state_dict().items()}
     before = evaluate(module.to(ctx.device), ctx).value
-    result = fit(module, ctx, train, objective, name=name, before_epoch=before_epoch)
+    result = _fit(module, ctx, train, kd, name, before_epoch)
     improved = result.score >= before if ctx.task.higher_is_better else result.score <= before
     if improved:
         return result
     module.load_state_dict(start)
     return replace(result, best_epoch=-1, score=before)
+
+
+def _fit(
+    module: nn.Module,
+    ctx: RunContext,
+    train: TrainSettings,
+    kd: KdSettings,
+    name: str,
+    before_epoch: Callable[[int], None] | None,
+) -> FitResult:
+    if not ctx.teachers:
+        return fit(module, ctx, train, labels_only(ctx, kd), name=name, before_epoch=before_epoch)
+    objective = Distillation(ctx, kd, module)
+    try:
+        return fit(module, ctx, train, objective, name=name, before_epoch=before_epoch, helpers=objective.helpers)
+    finally:
+        objective.close()

@@ -1,10 +1,34 @@
 """The settings of distillation, the same in every stage that trains."""
 
-from pydantic import BaseModel, ConfigDict, Field
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+FeatureLoss = Literal[
+    "hint", "attention_transfer", "rkd_distance", "rkd_angle", "similarity_preserving",
+    "hidden_states", "cosine", "attention_matrices",
+]  # fmt: skip
+
+
+class FeatureTerm(BaseModel):
+    """One loss on values inside the networks, on top of the mix of labels and answers."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    loss: FeatureLoss = Field(description="one of compressor.distill.losses on features, attention or relations")
+    weight: float = Field(default=1.0, gt=0, description="what it counts in the total, at its highest")
+    schedule: Literal["constant", "warm-up", "decay"] = Field(
+        default="constant",
+        description="'warm-up' rises from 0 over the first tenth of the steps, 'decay' falls to 0 at the last",
+    )
+    layers: Literal["auto"] | tuple[tuple[str, str], ...] = Field(
+        default="auto",
+        description="pairs of module paths, [student's, teacher's]; 'auto' pairs the last layers of each resolution",
+    )
 
 
 class KdSettings(BaseModel):
-    """How much of the loss is the teacher's, and how soft its outputs are."""
+    """How much of the loss is the teacher's, and of what it consists."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -12,3 +36,21 @@ class KdSettings(BaseModel):
         default=0.9, ge=0, le=1, description="share of the distillation term; the labels' loss has the rest"
     )
     temperature: float = Field(default=4.0, gt=0, description="softens both sides' class probabilities")
+    response: Literal["kd_kl", "decoupled_kd", "logit_mse"] = Field(
+        default="kd_kl", description="the loss between the answers: Hinton's, decoupled, or squared difference"
+    )
+    label_smoothing: float = Field(
+        default=0.0, ge=0, lt=1, description="of the labels' loss, with or without a teacher; 0 leaves it to the task"
+    )
+    teacher_weights: Literal["fixed", "confidence"] = Field(
+        default="fixed",
+        description="of several teachers: 'confidence' also weighs each sample by how sure a teacher is of it",
+    )
+    terms: tuple[FeatureTerm, ...] = Field(default=(), description="losses on features, on top")
+
+    @model_validator(mode="after")
+    def _distinct(self) -> "KdSettings":
+        names = [term.loss for term in self.terms]
+        if len(set(names)) < len(names):
+            raise ValueError("terms has the same loss twice: give one term several pairs of layers")
+        return self

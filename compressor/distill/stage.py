@@ -5,6 +5,7 @@ from typing import ClassVar
 from pydantic import Field
 
 from compressor.context import RunContext
+from compressor.distill.objective import describe
 from compressor.distill.recover import recover
 from compressor.distill.settings import KdSettings
 from compressor.distill.students import Chosen, auto_student, inherit, named_student, same_architecture
@@ -48,7 +49,7 @@ class Distill(Stage):
         assert isinstance(model, TorchModel)
         chosen = self._choose(model, ctx)
         ctx.task.check(chosen.model.module, ctx.data)
-        return [f"student: {chosen.reason}"]
+        return [f"student: {chosen.reason}", *describe(chosen.model.module, ctx, self.kd)]
 
     def run(self, model: TorchModel, ctx: RunContext) -> StageResult:
         """Train the student; its best epoch by validation is the result."""

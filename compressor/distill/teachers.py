@@ -1,43 +1,94 @@
 """Teachers ready to be asked: frozen, in eval mode, on the training device, whatever form they came in."""
 
 import copy
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Literal
 
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
 from compressor.context import RunContext, Teacher
 from compressor.data import Batch
+from compressor.distill.taps import Taps
 from compressor.errors import PlanError
 from compressor.models import OnnxModel, TorchModel
 from compressor.runners import OnnxRunner
 
-AskTeacher = Callable[[Batch], Tensor]
+
+@dataclass(frozen=True, slots=True)
+class Answers:
+    """What teachers give for a batch: logits (N, classes) in float32, and features by module path."""
+
+    logits: Tensor
+    features: dict[str, Tensor] = field(default_factory=dict)
 
 
-def mean_of_teachers(ctx: RunContext) -> AskTeacher:
-    """A function from a batch to the teachers' logits: their mean by weight, (N, classes), float32.
+AskTeacher = Callable[[Batch], Answers]
+
+
+def mean_of_teachers(
+    ctx: RunContext, paths: Sequence[str] = (), weighing: Literal["fixed", "confidence"] = "fixed"
+) -> AskTeacher:
+    """A function from a batch to the teachers' answers: the mean of their logits by weight.
 
     Called under autocast it follows the student's precision.
 
-    Raises:
-        PlanError: A teacher's form can't be asked for logits.
-    """
-    asked = [(_ask(teacher, ctx), teacher.weight) for teacher in ctx.teachers]
-    total = sum(weight for _, weight in asked)
+    Args:
+        ctx: Gives the teachers, at least one.
+        paths: Layers whose outputs are wanted too; they are those of ``teacher_of_features``.
+        weighing: ``confidence`` multiplies a teacher's weight, sample by sample, with one minus the entropy of
+            its answer over the largest possible, so that it counts where it is sure.
 
-    def mean(batch: Batch) -> Tensor:
+    Raises:
+        PlanError: A teacher's form can't be asked for logits, or for features.
+    """
+    inside = teacher_of_features(ctx) if paths else None
+    asked = [(_ask(teacher, ctx, paths if teacher is inside else ()), teacher.weight) for teacher in ctx.teachers]
+
+    def mean(batch: Batch) -> Answers:
         with torch.no_grad():
-            parts = [ask(batch) * (weight / total) for ask, weight in asked]
-        return torch.stack(parts).sum(0) if len(parts) > 1 else parts[0]
+            answers = [ask(batch) for ask, _ in asked]
+            features = {path: value for answer in answers for path, value in answer.features.items()}
+            if len(asked) == 1:
+                return Answers(answers[0].logits, features)
+            logits = torch.stack([answer.logits for answer in answers])
+            weights = logits.new_tensor([weight for _, weight in asked])[:, None, None].expand(-1, len(logits[0]), 1)
+            if weighing == "confidence":
+                weights = weights * _confidence(logits)
+            return Answers((logits * weights).sum(0) / weights.sum(0), features)
 
     return mean
 
 
-def _ask(teacher: Teacher, ctx: RunContext) -> AskTeacher:
+def teacher_of_features(ctx: RunContext) -> Teacher:
+    """The teacher whose features are learned from: the heaviest of those that are torch modules.
+
+    Raises:
+        PlanError: None is.
+    """
+    inside = [teacher for teacher in ctx.teachers if isinstance(teacher.model, TorchModel)]
+    if not inside:
+        raise PlanError(
+            "kd.terms: a teacher in a file that only gives answers has no layers to learn from",
+            "a checkpoint or TorchScript file as --teacher, or kd.terms=[]",
+        )
+    return max(inside, key=lambda teacher: teacher.weight)
+
+
+def _confidence(logits: Tensor) -> Tensor:
+    """(teachers, N, 1): one minus the entropy of each answer, as a share of the largest entropy; above 0."""
+    log_p = functional.log_softmax(logits, dim=-1)
+    entropy = -(log_p.exp() * log_p).sum(-1, keepdim=True)
+    return (1 - entropy / math.log(logits.shape[-1])).clamp(min=1e-6)
+
+
+def _ask(teacher: Teacher, ctx: RunContext, paths: Sequence[str]) -> AskTeacher:
     if isinstance(teacher.model, TorchModel):
-        return _ask_torch(teacher.model.module, ctx)
+        return _ask_torch(teacher.model.module, ctx, paths)
     if isinstance(teacher.model, OnnxModel):
         return _ask_onnx(teacher.model, ctx)
     raise PlanError(
@@ -46,17 +97,19 @@ def _ask(teacher: Teacher, ctx: RunContext) -> AskTeacher:
     )
 
 
-def _ask_torch(module: nn.Module, ctx: RunContext) -> AskTeacher:
+def _ask_torch(module: nn.Module, ctx: RunContext, paths: Sequence[str]) -> AskTeacher:
     frozen = copy.deepcopy(module).to(ctx.device).eval().requires_grad_(False)
     if any(p.dim() == 4 for p in frozen.parameters()):
         frozen.to(memory_format=torch.channels_last)
-    by_precision = {False: frozen}
+    by_precision: dict[bool, tuple[nn.Module, Taps]] = {}
 
-    def ask(batch: Batch) -> Tensor:
+    def ask(batch: Batch) -> Answers:
         half = torch.is_autocast_enabled(batch.inputs[0].device.type)
-        if half and half not in by_precision:
-            by_precision[half] = _with_bf16_kernels(frozen)
-        return ctx.task.logits(ctx.task.forward(by_precision[half], batch)).float()
+        if half not in by_precision:
+            copied = _with_bf16_kernels(frozen) if half else copy.deepcopy(frozen)
+            by_precision[half] = copied, Taps(copied, paths)
+        asked, taps = by_precision[half]
+        return Answers(ctx.task.logits(ctx.task.forward(asked, batch)).float(), taps.take())
 
     return ask
 
@@ -74,8 +127,8 @@ def _ask_onnx(model: OnnxModel, ctx: RunContext) -> AskTeacher:
     runner = OnnxRunner(model.path, threads=torch.get_num_threads())
     runner.__enter__()
 
-    def ask(batch: Batch) -> Tensor:
+    def ask(batch: Batch) -> Answers:
         outputs = runner.infer(tuple(np.ascontiguousarray(t.cpu().numpy()) for t in batch.inputs))
-        return torch.from_numpy(outputs).to(ctx.device)
+        return Answers(torch.from_numpy(outputs).to(ctx.device))
 
     return ask

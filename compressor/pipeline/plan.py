@@ -11,8 +11,7 @@ from pathlib import Path
 import torch
 
 from compressor.context import RunContext
-from compressor.distill import distillation
-from compressor.distill.settings import KdSettings
+from compressor.distill import Distillation, KdSettings
 from compressor.errors import PlanError
 from compressor.models import FORM_NAMES, TorchModel
 from compressor.pipeline.job import Job, prepared
@@ -108,12 +107,12 @@ def _estimate(job: Job) -> tuple[float | None, int | None]:
 
 def _seconds_per_step(model: TorchModel, ctx: RunContext, batch_size: int) -> float:
     module = copy.deepcopy(model.module).to(ctx.device).train()
-    objective = distillation(ctx, KdSettings())
+    objective = Distillation(ctx, KdSettings(), module)
     batch = next(ctx.data.training_batches(batch_size, ctx.seed, epoch=0)).to(ctx.device)
     times = []
     with torch.random.fork_rng():
         for _ in range(PROBE_STEPS):
             start = time.perf_counter()
-            objective(module, batch).total.backward()
+            objective(module, batch, 0.0).total.backward()
             times.append(time.perf_counter() - start)
     return statistics.median(times)

@@ -7,7 +7,7 @@ from pydantic import Field, model_validator
 from torch import nn
 
 from compressor.context import RunContext
-from compressor.distill import KdSettings, recover
+from compressor.distill import KdSettings, describe, recover
 from compressor.errors import PlanError, StageError
 from compressor.measure import count_macs, count_params
 from compressor.models import Form, TorchModel
@@ -62,7 +62,8 @@ class Prune(Stage):
             raise PlanError(f"prune: no layer can lose channels: {_listed(report.kept)}", "leave out the prune stage")
         if self.budget is not None and self.budget.name not in BY_CLOCK:
             find_ratio(model, self.budget, ctx, lambda module, ratio: self._prune(module, ratio, ctx))
-        return [f"{len(report.removed)} layers can lose channels", f"left alone: {_listed(report.kept)}"]
+        notes = [f"{len(report.removed)} layers can lose channels", f"left alone: {_listed(report.kept)}"]
+        return [*notes, *describe(trial, ctx, self.kd)]
 
     def run(self, model: TorchModel, ctx: RunContext) -> StageResult:
         """Find the ratio, prune, re-estimate BatchNorm, recover; round by round."""

@@ -7,7 +7,7 @@ from pydantic import Field
 from torch import Tensor, fx, nn
 
 from compressor.context import Progress, RunContext
-from compressor.distill import KdSettings, recover
+from compressor.distill import KdSettings, describe, recover
 from compressor.errors import PlanError
 from compressor.models import QuantizationSpec, QuantizedModel, TorchModel
 from compressor.quantize.calibration import Batches, calibrate
@@ -60,8 +60,9 @@ class Quantize(Stage):
 
     def check(self, model: Any, ctx: RunContext) -> list[str]:
         """The graph must be captured and the rules must find layers in it."""
-        _, spec = self._placed(model.module, ctx)
-        return [f"{_integer_layers(spec)} layers in int8 by the rules for {spec.scheme}", *_notes_of(spec)]
+        graph, spec = self._placed(model.module, ctx)
+        terms = describe(graph, ctx, self.kd) if self.qat else []
+        return [f"{_integer_layers(spec)} layers in int8 by the rules for {spec.scheme}", *_notes_of(spec), *terms]
 
     def run(self, model: TorchModel, ctx: RunContext) -> StageResult:
         """Calibrate, score; train, score; keep the better."""

@@ -19,6 +19,7 @@ class TrainState:
     identity: str
     epoch: int = 0
     module: dict[str, Any] = field(default_factory=dict)
+    helpers: dict[str, Any] = field(default_factory=dict)
     optimizer: dict[str, Any] = field(default_factory=dict)
     schedule: dict[str, Any] = field(default_factory=dict)
     average: dict[str, Any] = field(default_factory=dict)

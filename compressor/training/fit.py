@@ -3,13 +3,13 @@
 import hashlib
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
 from accelerate import Accelerator
-from torch import Tensor, nn
+from torch import nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from compressor.context import Progress, RunContext
@@ -17,22 +17,12 @@ from compressor.data import Augment, Batch
 from compressor.errors import DivergedError
 from compressor.training.checkpoint import TrainState, read_state, write_state
 from compressor.training.evaluate import evaluate, is_channels_last
+from compressor.training.objective import Loss, Objective, SilenceAlarm, gradient_norms
 from compressor.training.optimizer import make_optimizer, make_schedule
 from compressor.training.precision import autocast, faster_precision
 from compressor.training.settings import TrainSettings
 
 REPORT_SECONDS = 1.0
-
-
-@dataclass(frozen=True, slots=True)
-class Loss:
-    """What a step minimises: the total, and its named terms for the log (scalars)."""
-
-    total: Tensor
-    terms: dict[str, Tensor] = field(default_factory=dict)
-
-
-Objective = Callable[[nn.Module, Batch], Loss]
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +32,7 @@ class FitResult:
     Args:
         best_epoch: From 0; whose weights the module holds now.
         score: The validation score of that epoch.
-        history: Per epoch: loss, its terms, score, seconds.
+        history: Per epoch: loss, its terms, the norm of each term's gradient in its first step, score, seconds.
         precision: ``"bf16"`` or ``"fp32"``.
         steps: Optimizer steps in all.
     """
@@ -62,6 +52,7 @@ def fit(
     *,
     name: str = "train",
     before_epoch: Callable[[int], None] | None = None,
+    helpers: nn.Module | None = None,
 ) -> FitResult:
     """Train a network in place; afterwards it holds the weights of its best epoch by validation.
 
@@ -76,8 +67,10 @@ def fit(
         objective: Forward and loss of one batch, called under autocast.
         name: Names the state file and the progress reports; one per training within a stage.
         before_epoch: Called with the epoch's number before it starts, also for the first one resumed.
+        helpers: Trained along because the objective uses them, and of no use afterwards.
 
     Raises:
+        StageError: A term of the objective gives the network no gradient.
         DivergedError: The loss became non-finite. The last epoch's good weights are in the module and
             in the state file.
         DiskFullError: The state can't be written.
@@ -88,6 +81,8 @@ def fit(
     steps = settings.epochs * steps_per_epoch
     augment = Augment(settings.crop, _flip(settings, ctx)) if settings.crop or _flip(settings, ctx) else None
     _place(module, device, settings.channels_last)
+    helpers = nn.Module() if helpers is None else helpers.to(device)
+    both = nn.ModuleList([module, helpers])
     channels_last = is_channels_last(module)
 
     def batches(epoch: int) -> Iterator[Batch]:
@@ -101,22 +96,24 @@ def fit(
         probe = next(batches(0))
         precision = ctx.decisions.settle(
             f"{name}.precision",
-            lambda: faster_precision(module, lambda m: objective(m, probe).total, device),
+            lambda: faster_precision(module, lambda m: objective(m, probe, 0.0).total, device),
             setting="train.precision",
         )
-    optimizer = make_optimizer(module, settings)
+    optimizer = make_optimizer(both, settings)
     schedule = make_schedule(optimizer, settings, steps)
     average = _average_of(module, settings.ema)
     path = ctx.workdir / f"{name}.ckpt"
     state = read_state(path, _identity(module, settings, ctx, precision))
     if state.epoch:
         module.load_state_dict(state.module)
+        helpers.load_state_dict(state.helpers)
         optimizer.load_state_dict(state.optimizer)
         schedule.load_state_dict(state.schedule)
         if average is not None:
             average.load_state_dict(state.average)
     trained = accelerator.prepare_model(module)
     meter = _Meter(ctx, name, settings, steps_per_epoch, len(data.train))
+    alarm = SilenceAlarm(name) if state.epoch == 0 else None
 
     for epoch in range(state.epoch, settings.epochs):
         torch.manual_seed(_seed_of(ctx.seed, name, epoch))
@@ -126,12 +123,17 @@ def fit(
         meter.start_epoch(epoch)
         for batch in batches(epoch):
             with autocast(device, precision):
-                loss = objective(trained, batch)
+                loss = objective(trained, batch, (epoch * steps_per_epoch + meter.step) / steps)
             if not torch.isfinite(loss.total):
                 raise _diverged(module, state, path, name, epoch, meter.step, loss, precision)
+            if alarm is not None and alarm.listening:
+                alarm.look(loss, module)
+            if meter.step == 0 and len(loss.terms) > 1:
+                meter.norms = gradient_norms(loss, module.parameters())
             accelerator.backward(loss.total)
+            _average_gradients(helpers, accelerator)
             if settings.clip_norm:
-                accelerator.clip_grad_norm_(module.parameters(), settings.clip_norm)
+                accelerator.clip_grad_norm_(both.parameters(), settings.clip_norm)
             optimizer.step()
             schedule.step()
             optimizer.zero_grad(set_to_none=True)
@@ -146,6 +148,7 @@ def fit(
             state.best, state.best_score, state.best_epoch = _copy(judged.state_dict()), score, epoch
         state.epoch = epoch + 1
         state.module = module.state_dict()
+        state.helpers = helpers.state_dict()
         state.optimizer = optimizer.state_dict()
         state.schedule = schedule.state_dict()
         state.average = {} if average is None else average.state_dict()
@@ -162,6 +165,15 @@ def _place(module: nn.Module, device: str, channels_last: bool) -> None:
     module.to(device)
     if channels_last and any(p.dim() == 4 for p in module.parameters()):
         module.to(memory_format=torch.channels_last)
+
+
+def _average_gradients(helpers: nn.Module, accelerator: Accelerator) -> None:
+    """The mean over processes, which the network's own gradients get from its wrapper."""
+    if accelerator.num_processes == 1:
+        return
+    for parameter in helpers.parameters():
+        if parameter.grad is not None:
+            parameter.grad = accelerator.reduce(parameter.grad, "mean")
 
 
 def _average_of(module: nn.Module, decay: float) -> AveragedModel | None:
@@ -228,6 +240,7 @@ class _Meter:
 
     def start_epoch(self, epoch: int) -> None:
         self._epoch, self.step = epoch, 0
+        self.norms: dict[str, float] = {}
         self._started = self._reported = time.perf_counter()
         self._sums: dict[str, float] = {}
 
@@ -244,7 +257,8 @@ class _Meter:
 
     def row(self, score: float) -> dict[str, float]:
         means = {key: total / self.step for key, total in self._sums.items()}
-        return {**means, "score": score, "seconds": time.perf_counter() - self._started}
+        norms = {f"gradient of {key}": norm for key, norm in self.norms.items()}
+        return {**means, **norms, "score": score, "seconds": time.perf_counter() - self._started}
 
     def _report(self) -> None:
         self._reported = time.perf_counter()

@@ -8,14 +8,15 @@ import torch
 from torch.nn import functional
 
 from compressor.context import Teacher
-from compressor.distill import KdSettings, distillation, kd_kl, labels_only
+from compressor.distill import Distillation, FeatureTerm, KdSettings, describe, kd_kl, labels_only
+from compressor.distill.losses import attention_transfer, decoupled_kd, label_smoothing, logit_mse
 
 
 def test_shares_and_terms(tmp_path: Path) -> None:
     ctx = small.small_context(tmp_path)
     student = small.small_model(seed=1).module
     batch = ctx.data.batch("train", torch.arange(32))
-    loss = distillation(ctx, KdSettings(alpha=0.7, temperature=3.0))(student, batch)
+    loss = Distillation(ctx, KdSettings(alpha=0.7, temperature=3.0), student)(student, batch, 0.0)
     with torch.no_grad():
         outputs = student(*batch.inputs)
         labels = functional.cross_entropy(outputs, batch.labels)
@@ -33,7 +34,7 @@ def test_teachers_are_averaged_by_weight(tmp_path: Path) -> None:
     ctx = replace(ctx, teachers=(Teacher(one, 3.0), Teacher(two, 1.0)))
     student = small.small_model(seed=3).module
     batch = ctx.data.batch("train", torch.arange(16))
-    found = distillation(ctx, KdSettings(alpha=1.0, temperature=2.0))(student, batch).total
+    found = Distillation(ctx, KdSettings(alpha=1.0, temperature=2.0), student)(student, batch, 0.0).total
     with torch.no_grad():
         mean = 0.75 * one.module.eval()(*batch.inputs) + 0.25 * two.module.eval()(*batch.inputs)
         torch.testing.assert_close(found.detach(), kd_kl(student(*batch.inputs), mean, 2.0))
@@ -43,6 +44,55 @@ def test_labels_only_asks_no_teacher(tmp_path: Path) -> None:
     ctx = replace(small.small_context(tmp_path), teachers=())
     batch = ctx.data.batch("train", torch.arange(16))
     student = small.small_model().module
-    loss = labels_only(ctx)(student, batch)
+    loss = labels_only(ctx)(student, batch, 0.0)
     assert set(loss.terms) == {"labels"}
     torch.testing.assert_close(loss.total, functional.cross_entropy(student(*batch.inputs), batch.labels))
+
+
+def test_the_other_responses(tmp_path: Path) -> None:
+    ctx = small.small_context(tmp_path)
+    student = small.small_model(seed=1).module
+    batch = ctx.data.batch("train", torch.arange(16))
+    with torch.no_grad():
+        ours, theirs = student(*batch.inputs), ctx.reference.module.eval()(*batch.inputs)
+    for name, wanted in (
+        ("logit_mse", logit_mse(ours, theirs)),
+        ("decoupled_kd", decoupled_kd(ours, theirs, batch.labels, 4.0)),
+    ):
+        loss = Distillation(ctx, KdSettings(response=name), student)(student, batch, 0.0)
+        torch.testing.assert_close(loss.terms["kd"].detach(), wanted)
+
+
+def test_label_smoothing_needs_no_teacher(tmp_path: Path) -> None:
+    ctx = replace(small.small_context(tmp_path), teachers=())
+    student = small.small_model(seed=1).module
+    batch = ctx.data.batch("train", torch.arange(16))
+    loss = labels_only(ctx, KdSettings(label_smoothing=0.2))(student, batch, 0.0)
+    torch.testing.assert_close(loss.total, label_smoothing(student(*batch.inputs), batch.labels, 0.2))
+
+
+def test_feature_terms_are_added_with_their_weight_at_that_time(tmp_path: Path) -> None:
+    ctx = small.small_context(tmp_path)
+    student = small.small_model(seed=1, width=8).module
+    batch = ctx.data.batch("train", torch.arange(16))
+    layers = (("stages.1", "stages.1"),)
+    term = FeatureTerm(loss="attention_transfer", weight=10, schedule="decay", layers=layers)
+    objective = Distillation(ctx, KdSettings(terms=(term,)), student)
+    plain = Distillation(ctx, KdSettings(), student)(student, batch, 0.0)
+    loss = objective(student, batch, 0.25)
+    with torch.no_grad():
+        maps = [m.stages(torch.relu(m.bn1(m.conv1(*batch.inputs)))) for m in (student, ctx.reference.module.eval())]
+    torch.testing.assert_close(loss.terms["attention_transfer"].detach(), attention_transfer(*maps))
+    torch.testing.assert_close(loss.total, plain.total + 7.5 * loss.terms["attention_transfer"])
+    objective.close()
+    assert not any(m._forward_hooks for m in student.modules())
+
+
+def test_the_plan_shows_the_pairs(tmp_path: Path) -> None:
+    ctx = small.small_context(tmp_path)
+    student = small.small_model(seed=1, width=8).module
+    kd = KdSettings(terms=(FeatureTerm(loss="attention_transfer", weight=50),))
+    assert describe(student, ctx, kd) == [
+        "kd: 50 x attention_transfer: stages.0 (8x8x8) <- stages.0 (16x8x8); stages (16x4x4) <- stages (32x4x4)"
+    ]
+    assert describe(student, replace(ctx, teachers=()), kd) == []

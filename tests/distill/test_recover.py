@@ -3,10 +3,17 @@
 from dataclasses import replace
 from pathlib import Path
 
+import onnx
+import pytest
 import small
 import torch
 
-from compressor.distill import KdSettings, labels_only, recover
+from compressor.distill import FeatureTerm, KdSettings, labels_only, recover
+from compressor.distill.taps import Taps
+from compressor.errors import StageError
+from compressor.export.onnx import export_onnx
+from compressor.models import QuantizedModel
+from compressor.quantize.stage import Quantize
 from compressor.training import TrainSettings, evaluate, fit
 
 GENTLE = TrainSettings(epochs=12, batch_size=64, precision="fp32", crop=0)
@@ -33,3 +40,38 @@ def test_without_being_told_the_best_epoch_is_kept(tmp_path: Path) -> None:
     result = recover(module, ctx, VIOLENT, KdSettings())
     assert result.best_epoch == 0
     assert evaluate(module, ctx).value == result.score
+
+
+FEATURES = KdSettings(terms=(FeatureTerm(loss="hint"), FeatureTerm(loss="rkd_distance", weight=5)))
+ONCE = GENTLE.model_copy(update={"epochs": 1})
+
+
+def test_every_term_is_logged_and_nothing_is_left_on_the_student(tmp_path: Path) -> None:
+    ctx = small.small_context(tmp_path)
+    student = small.small_model(seed=1, width=8).module
+    result = recover(student, ctx, ONCE, FEATURES)
+    names = {"labels", "kd", "hint", "rkd_distance"}
+    assert names | {f"gradient of {name}" for name in names} <= set(result.history[0])
+    assert all(result.history[0][f"gradient of {name}"] > 0 for name in names)
+    assert not any(child._forward_hooks for child in student.modules())
+
+
+def test_a_rounded_graph_recovers_with_features_and_exports_without_them(tmp_path: Path) -> None:
+    ctx = small.small_context(tmp_path)
+    result = Quantize(train=ONCE, kd=FEATURES).run(small.small_model(seed=1), ctx)
+    assert isinstance(result.model, QuantizedModel)
+    assert not any("tap" in name for name, _ in result.model.module.named_modules())
+    path = export_onnx(result.model, tmp_path / "model.onnx", ctx.task.example_inputs(ctx.data, 2)).path
+    assert [output.name for output in onnx.load(path).graph.output] == ["logits"]
+    state = torch.load(tmp_path / "qat.ckpt", weights_only=True)
+    assert {"hint", "rkd_distance"} <= set(state["history"][0])
+
+
+def test_a_hook_that_detaches_is_an_alarm(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    ctx = small.small_context(tmp_path)
+    whole = Taps.take
+    monkeypatch.setattr(Taps, "take", lambda self: {path: value.detach() for path, value in whole(self).items()})
+    # At equal widths no regressor stands in between, whose own gradient would not be the student's.
+    kd = KdSettings(terms=(FeatureTerm(loss="attention_transfer"),))
+    with pytest.raises(StageError, match="'attention_transfer' gave the network no gradient"):
+        recover(small.small_model(seed=1).module, ctx, ONCE, kd)

@@ -8,7 +8,7 @@ import small
 import torch
 
 from compressor.context import Teacher
-from compressor.distill.teachers import mean_of_teachers
+from compressor.distill.teachers import mean_of_teachers, teacher_of_features
 from compressor.errors import PlanError
 from compressor.export.onnx import export_onnx
 from compressor.models import EngineModel
@@ -18,8 +18,8 @@ def test_an_onnx_file_teaches_like_its_network(tmp_path: Path) -> None:
     ctx = small.small_context(tmp_path)
     exported = export_onnx(ctx.reference, tmp_path / "t.onnx", ctx.task.example_inputs(ctx.data))
     batch = ctx.data.batch("train", torch.arange(8))
-    from_file = mean_of_teachers(replace(ctx, teachers=(Teacher(exported),)))(batch)
-    torch.testing.assert_close(from_file, mean_of_teachers(ctx)(batch), rtol=1e-4, atol=1e-4)
+    from_file = mean_of_teachers(replace(ctx, teachers=(Teacher(exported),)))(batch).logits
+    torch.testing.assert_close(from_file, mean_of_teachers(ctx)(batch).logits, rtol=1e-4, atol=1e-4)
 
 
 def test_a_scripted_network_teaches(tmp_path: Path) -> None:
@@ -27,17 +27,17 @@ def test_a_scripted_network_teaches(tmp_path: Path) -> None:
     program = torch.export.export(ctx.reference.module.eval(), ctx.task.example_inputs(ctx.data, 8)).module()
     teacher = replace(ctx.reference, module=program)
     batch = ctx.data.batch("train", torch.arange(8))
-    logits = mean_of_teachers(replace(ctx, teachers=(Teacher(teacher),)))(batch)
-    torch.testing.assert_close(logits, mean_of_teachers(ctx)(batch), rtol=1e-4, atol=1e-4)
+    logits = mean_of_teachers(replace(ctx, teachers=(Teacher(teacher),)))(batch).logits
+    torch.testing.assert_close(logits, mean_of_teachers(ctx)(batch).logits, rtol=1e-4, atol=1e-4)
 
 
 def test_under_autocast_it_is_asked_in_bf16(tmp_path: Path) -> None:
     ctx = small.small_context(tmp_path)
     ask = mean_of_teachers(ctx)
     batch = ctx.data.batch("train", torch.arange(8))
-    exact = ask(batch)
+    exact = ask(batch).logits
     with torch.autocast("cpu", torch.bfloat16):
-        half = ask(batch)
+        half = ask(batch).logits
     assert half.dtype == torch.float32
     assert not torch.equal(half, exact)
     torch.testing.assert_close(half, exact, rtol=0.1, atol=0.1)
@@ -49,3 +49,41 @@ def test_an_engine_is_refused(tmp_path: Path) -> None:
     engine = EngineModel(tmp_path / "x.engine", ctx.reference.info)
     with pytest.raises(PlanError, match="can't teach"):
         mean_of_teachers(replace(ctx, teachers=(Teacher(engine),)))
+
+
+def test_a_sure_teacher_counts_more_where_it_is_sure(tmp_path: Path) -> None:
+    ctx = small.small_context(tmp_path)
+    teachers = []
+    for index in range(2):
+        model = small.small_model(seed=index)
+        with torch.no_grad():
+            model.module.fc.weight.zero_()
+            model.module.fc.bias.zero_()
+            model.module.fc.bias[index] = 0.5 if index else 8.0
+        teachers.append(Teacher(model))
+    ctx = replace(ctx, teachers=tuple(teachers))
+    batch = ctx.data.batch("train", torch.arange(4))
+    even = mean_of_teachers(ctx)(batch).logits
+    sure = mean_of_teachers(ctx, weighing="confidence")(batch).logits
+    torch.testing.assert_close(even[:, :2], torch.tensor([4.0, 0.25]).expand(4, 2))
+
+    def certainty(largest: float) -> float:
+        p = torch.softmax(torch.tensor([largest, *[0.0] * 9]), 0)
+        return float(1 + (p * p.log()).sum() / torch.tensor(10.0).log())
+
+    first, second = certainty(8.0), certainty(0.5)
+    wanted = torch.tensor([8.0 * first, 0.5 * second]) / (first + second)
+    torch.testing.assert_close(sure[:, :2], wanted.expand(4, 2), rtol=1e-4, atol=1e-4)
+
+
+def test_features_come_from_the_heaviest_that_has_layers(tmp_path: Path) -> None:
+    ctx = small.small_context(tmp_path)
+    exported = export_onnx(ctx.reference, tmp_path / "t.onnx", ctx.task.example_inputs(ctx.data))
+    light, heavy = Teacher(small.small_model(1), 1.0), Teacher(small.small_model(2), 2.0)
+    ctx = replace(ctx, teachers=(Teacher(exported, 5.0), light, heavy))
+    assert teacher_of_features(ctx) is heavy
+    batch = ctx.data.batch("train", torch.arange(4))
+    answers = mean_of_teachers(ctx, ["stages.1"])(batch)
+    assert answers.features["stages.1"].shape == (4, 32, 4, 4)
+    with pytest.raises(PlanError, match="no layers to learn from"):
+        mean_of_teachers(replace(ctx, teachers=(Teacher(exported),)), ["stages.1"])

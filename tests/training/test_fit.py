@@ -92,7 +92,7 @@ def test_a_non_finite_loss_stops_and_keeps_the_last_good_weights(tmp_path: Path)
     steps = ctx.data.steps_per_epoch(64)
     calls = 0
 
-    def objective(network: nn.Module, batch: Batch) -> Loss:
+    def objective(network: nn.Module, batch: Batch, progress: float) -> Loss:
         nonlocal calls
         calls += 1
         loss = ctx.task.loss(ctx.task.forward(network, batch), batch)
@@ -115,3 +115,45 @@ def test_progress_says_how_long(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     assert said[0].seconds_left is not None
     assert said[-1].seconds_left == 0
     assert said[-1].score is not None
+
+
+class Helped:
+    """An objective with a scale of its own, which is trained along."""
+
+    def __init__(self, ctx: RunContext) -> None:
+        self.ctx = ctx
+        self.helpers = nn.ParameterDict({"scale": nn.Parameter(torch.ones(1))})
+        self.shares: list[float] = []
+
+    def __call__(self, network: nn.Module, batch: Batch, progress: float) -> Loss:
+        self.shares.append(progress)
+        outputs = self.ctx.task.forward(network, batch)
+        labels = self.ctx.task.loss(outputs * self.helpers["scale"], batch)
+        size = outputs.square().mean()
+        return Loss(labels + 0.01 * size, {"labels": labels, "size": size}, {"size": 0.01})
+
+
+def test_helpers_are_trained_resumed_and_their_gradients_logged(tmp_path: Path) -> None:
+    class StoppedError(Exception):
+        pass
+
+    def stop(epoch: int) -> None:
+        if epoch == 2:
+            raise StoppedError
+
+    scales = []
+    for name in ("whole", "stopped"):
+        ctx = small.small_context(tmp_path / name)
+        for before in (None,) if name == "whole" else (stop, None):
+            module, objective = small.small_model().module, Helped(ctx)
+            try:
+                result = fit(module, ctx, SETTINGS, objective, before_epoch=before, helpers=objective.helpers)
+            except StoppedError:
+                continue
+        scales.append(objective.helpers["scale"].detach())
+        assert objective.shares == sorted(objective.shares)
+    assert scales[0] != 1
+    assert torch.equal(scales[0], scales[1])
+    steps = ctx.data.steps_per_epoch(64)
+    assert objective.shares[0] == pytest.approx(2 / 3) and objective.shares[-1] == pytest.approx(1 - 1 / (3 * steps))
+    assert all(row["gradient of labels"] > row["gradient of size"] > 0 for row in result.history)
