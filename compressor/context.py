@@ -100,9 +100,10 @@ class RunContext:
         teachers: Whose outputs are distilled; empty in the control arm, which trains on labels alone.
         student: The network that ``distill`` trains, already built, or None where the stage chooses.
         device: A torch device, ``"cpu"`` or ``"cuda"``.
-        workdir: The stage's own folder; it writes nowhere else.
+        workdir: The stage's own folder; it writes nowhere else but into ``shared``.
         seed: Seeds data order, augmentation and fresh weights.
         control: Whether stages also run their own control comparisons.
+        shared: A folder of the run for what several stages use and can be made again; None for ``workdir``.
         progress: Called with reports while a stage works.
     """
 
@@ -117,7 +118,13 @@ class RunContext:
     workdir: Path
     seed: int
     control: bool = False
+    shared: Path | None = None
     progress: ShowProgress = field(default=silent)
+
+    @property
+    def shared_folder(self) -> Path:
+        """Where caches go."""
+        return self.shared or self.workdir
 
     @property
     def decisions(self) -> Decisions:

@@ -118,11 +118,13 @@ class Batch:
         inputs: The call's positional arguments, first axis is the batch.
         labels: int64 (N,), or float (N,) for regression.
         indices: int64 (N,), each sample's place in its split.
+        view: Which of a sample's augmented views these are.
     """
 
     inputs: tuple[Tensor, ...]
     labels: Tensor
     indices: Tensor
+    view: int = 0
 
     def to(self, device: str, channels_last: bool = False) -> "Batch":
         """The batch on a device, images in the memory format the network is in."""
@@ -132,7 +134,7 @@ class Batch:
                 return tensor.to(device, memory_format=torch.channels_last)
             return tensor.to(device)
 
-        return Batch(tuple(move(t) for t in self.inputs), self.labels.to(device), self.indices)
+        return Batch(tuple(move(t) for t in self.inputs), self.labels.to(device), self.indices, self.view)
 
 
 def _epoch_seed(seed: int, epoch: int, purpose: str) -> int:
@@ -194,6 +196,7 @@ class Data:
         augment: Augment | None = None,
         rank: int = 0,
         world: int = 1,
+        views: int | None = None,
     ) -> Iterator[Batch]:
         """One epoch over the training split in an order set by (seed, epoch).
 
@@ -207,22 +210,25 @@ class Data:
             augment: Applied to images before normalising.
             rank: This process's place among ``world``; it gets every ``world``-th sample of a batch.
             world: How many processes share each batch.
+            views: Each sample is shown in so many views, one an epoch and then again from the first; None
+                for a new one every epoch.
         """
         count = len(self.train)
         order = torch.randperm(count, generator=_generator(seed, epoch, "order"))
+        view = epoch if views is None else epoch % views
         if augment is not None:
-            views = _generator(seed, epoch, "augment")
-            shift = torch.randint(0, 2 * augment.crop + 1, (count, 2), generator=views)
-            mirror = torch.rand(count, generator=views) < 0.5
+            chance = _generator(seed, view, "augment")
+            shift = torch.randint(0, 2 * augment.crop + 1, (count, 2), generator=chance)
+            mirror = torch.rand(count, generator=chance) < 0.5
         steps = max(1, count // batch_size)
         labels = self.train.labels
-        source_seed = _epoch_seed(seed, epoch, "source")
+        source_seed = _epoch_seed(seed, view, "source")
         for step in range(steps):
             indices = order[step * batch_size : (step + 1) * batch_size][rank::world]
             inputs = self.train.fetch(indices, source_seed)
             if augment is not None and inputs[0].dim() == 4:
                 inputs = (augment(inputs[0], shift[indices], mirror[indices]), *inputs[1:])
-            yield Batch(self._prepare(inputs), labels[indices], indices)
+            yield Batch(self._prepare(inputs), labels[indices], indices, view)
 
     def steps_per_epoch(self, batch_size: int) -> int:
         """How many batches ``training_batches`` gives."""

@@ -36,6 +36,10 @@ class Distillation:
         student: The network that will be trained, or a graph of it: where feature terms attach. It is
             listened to until ``close``.
 
+    Attributes:
+        ask: The teachers; may be put behind a cache.
+        helpers: Regressors, to be trained along.
+
     Raises:
         PlanError: A teacher can't be asked, or a layer isn't there.
     """
@@ -45,7 +49,7 @@ class Distillation:
         self._labels = _labels_loss(ctx, kd)
         self.terms = [make_term(term, student, ctx) for term in kd.terms]
         pairs = [pair for term in self.terms for pair in term.pairs]
-        self._teachers = mean_of_teachers(ctx, [pair.teacher for pair in pairs], kd.teacher_weights)
+        self.ask = mean_of_teachers(ctx, [pair.teacher for pair in pairs], kd.teacher_weights)
         self._taps = Taps(student, [pair.student for pair in pairs])
         self.helpers = nn.ModuleList(term.regressors for term in self.terms)
 
@@ -54,7 +58,7 @@ class Distillation:
         kd = self._kd
         outputs = self._ctx.task.forward(module, batch)
         features = self._taps.take()
-        answers = self._teachers(batch)
+        answers = self.ask(batch)
         terms = {
             "labels": self._labels(outputs, batch),
             "kd": self._response(self._ctx.task.logits(outputs), answers.logits, batch),

@@ -6,6 +6,7 @@ from dataclasses import replace
 from torch import nn
 
 from compressor.context import RunContext
+from compressor.distill.cache import cached, worth_caching
 from compressor.distill.objective import Distillation, labels_only
 from compressor.distill.settings import KdSettings
 from compressor.training import FitResult, TrainSettings, evaluate, fit
@@ -59,7 +60,21 @@ def _fit(
     if not ctx.teachers:
         return fit(module, ctx, train, labels_only(ctx, kd), name=name, before_epoch=before_epoch)
     objective = Distillation(ctx, kd, module)
+    views = None
+    if kd.cache != "off" and ctx.decisions.settle(
+        f"{name}.kd.cache", lambda: worth_caching(module, objective.ask, ctx, kd, train), setting="kd.cache"
+    ):
+        views, objective.ask = kd.views, cached(objective.ask, ctx, kd, train)
     try:
-        return fit(module, ctx, train, objective, name=name, before_epoch=before_epoch, helpers=objective.helpers)
+        return fit(
+            module,
+            ctx,
+            train,
+            objective,
+            name=name,
+            before_epoch=before_epoch,
+            helpers=objective.helpers,
+            views=views,
+        )
     finally:
         objective.close()

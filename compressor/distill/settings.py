@@ -46,6 +46,12 @@ class KdSettings(BaseModel):
         default="fixed",
         description="of several teachers: 'confidence' also weighs each sample by how sure a teacher is of it",
     )
+    cache: Literal["off", "auto", "on"] = Field(
+        default="off",
+        description="keep the teachers' answers for 'views' fixed views of each sample; 'auto' does where they "
+        "cost more than the student, by a short timing",
+    )
+    views: int = Field(default=8, ge=1, description="augmented views of each sample that are cached")
     terms: tuple[FeatureTerm, ...] = Field(default=(), description="losses on features, on top")
 
     @model_validator(mode="after")

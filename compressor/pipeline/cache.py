@@ -28,21 +28,6 @@ def code_version() -> str:
     return digest.hexdigest()
 
 
-def file_digest(path: Path) -> str:
-    """sha256 of a file."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def module_digest(module: torch.nn.Module) -> str:
-    """sha256 over a module's tensors, names and shapes."""
-    digest = hashlib.sha256()
-    for key, value in sorted(module.state_dict().items()):
-        digest.update(f"{key}{tuple(value.shape)}{value.dtype}".encode())
-        digest.update(value.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().tobytes())
-    return digest.hexdigest()
-
-
 def stage_key(stage: Stage | None, parent: str, facts: dict[str, Any]) -> str:
     """What a stage's result depends on, as one digest.
 

@@ -77,6 +77,7 @@ class Job:
             workdir=workdir,
             seed=self.seed,
             control=self.control,
+            shared=workdir.parent,
             progress=progress,
         )
 

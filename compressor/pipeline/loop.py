@@ -10,10 +10,11 @@ from typing import Any
 import torch
 
 from compressor.context import Progress, ShowProgress, Teacher
+from compressor.digests import file_digest, module_digest
 from compressor.loading import load_form, save_form
 from compressor.measure import Snapshot, snapshot
 from compressor.models import EngineModel, Form, OnnxModel, TorchModel
-from compressor.pipeline.cache import StageFolder, file_digest, module_digest, stage_key
+from compressor.pipeline.cache import StageFolder, stage_key
 from compressor.pipeline.job import Job
 from compressor.pipeline.plan import check
 from compressor.report import Parity, StageRecord

@@ -5,10 +5,10 @@ from pathlib import Path
 from typing import Any
 
 from compressor.context import ShowProgress, silent
+from compressor.digests import file_digest, module_digest
 from compressor.errors import CompressError
 from compressor.export.onnx import write_atomically
 from compressor.models import EngineModel, OnnxModel, TorchModel
-from compressor.pipeline.cache import file_digest, module_digest
 from compressor.pipeline.environment import describe_environment
 from compressor.pipeline.job import Job, prepared, report_progress
 from compressor.pipeline.loop import Arm, run_arm

@@ -53,6 +53,7 @@ def fit(
     name: str = "train",
     before_epoch: Callable[[int], None] | None = None,
     helpers: nn.Module | None = None,
+    views: int | None = None,
 ) -> FitResult:
     """Train a network in place; afterwards it holds the weights of its best epoch by validation.
 
@@ -68,6 +69,7 @@ def fit(
         name: Names the state file and the progress reports; one per training within a stage.
         before_epoch: Called with the epoch's number before it starts, also for the first one resumed.
         helpers: Trained along because the objective uses them, and of no use afterwards.
+        views: How many augmented views there are of each sample; None for a new one every epoch.
 
     Raises:
         StageError: A term of the objective gives the network no gradient.
@@ -87,7 +89,7 @@ def fit(
 
     def batches(epoch: int) -> Iterator[Batch]:
         rank, world = accelerator.process_index, accelerator.num_processes
-        for batch in data.training_batches(settings.batch_size, ctx.seed, epoch, augment, rank, world):
+        for batch in data.training_batches(settings.batch_size, ctx.seed, epoch, augment, rank, world, views):
             yield batch.to(device, channels_last)
 
     module.train()
@@ -103,7 +105,7 @@ def fit(
     schedule = make_schedule(optimizer, settings, steps)
     average = _average_of(module, settings.ema)
     path = ctx.workdir / f"{name}.ckpt"
-    state = read_state(path, _identity(module, settings, ctx, precision))
+    state = read_state(path, _identity(module, settings, ctx, f"{precision} {views}"))
     if state.epoch:
         module.load_state_dict(state.module)
         helpers.load_state_dict(state.helpers)

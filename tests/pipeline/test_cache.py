@@ -2,10 +2,7 @@
 
 from pathlib import Path
 
-import torch
-from torch import nn
-
-from compressor.pipeline.cache import StageFolder, module_digest, stage_key
+from compressor.pipeline.cache import StageFolder, stage_key
 from compressor.prune.stage import Prune
 
 
@@ -19,18 +16,6 @@ def test_keys() -> None:
         stage_key(None, "parent", {"seed": 0}),
     ]
     assert len({key, *others}) == 5
-
-
-def test_a_digest_sees_every_bit() -> None:
-    module = nn.BatchNorm2d(3)
-    before = module_digest(module)
-    assert before == module_digest(module)
-    with torch.no_grad():
-        module.weight[1] += 1e-6
-    changed = module_digest(module)
-    assert changed != before
-    module.num_batches_tracked += 1  # type: ignore[operator]
-    assert module_digest(module) != changed
 
 
 def test_a_folder_is_done_by_its_key_only(tmp_path: Path) -> None:

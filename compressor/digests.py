@@ -1,0 +1,21 @@
+"""sha256 of files and of networks: what results are known by."""
+
+import hashlib
+from pathlib import Path
+
+import torch
+
+
+def file_digest(path: Path) -> str:
+    """sha256 of a file."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def module_digest(module: torch.nn.Module) -> str:
+    """sha256 over a module's tensors, names and shapes."""
+    digest = hashlib.sha256()
+    for key, value in sorted(module.state_dict().items()):
+        digest.update(f"{key}{tuple(value.shape)}{value.dtype}".encode())
+        digest.update(value.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().tobytes())
+    return digest.hexdigest()

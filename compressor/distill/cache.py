@@ -1,0 +1,126 @@
+"""Teachers' answers kept on disk for a fixed number of views of each sample, so that each is asked for once."""
+
+import copy
+import hashlib
+import os
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import nn
+
+from compressor.context import RunContext
+from compressor.data import Batch
+from compressor.digests import file_digest, module_digest
+from compressor.distill.settings import KdSettings
+from compressor.distill.teachers import Answers, AskTeacher
+from compressor.models import EngineModel, OnnxModel
+from compressor.training import TrainSettings
+
+PREFIX = "teacher-answers-"
+LARGEST_BYTES = 8_000_000_000
+TIMED_BATCHES = 3
+
+
+class TeacherCache:
+    """A memory-mapped array of logits, float32 (views, samples, classes).
+
+    An entry counts when none of its numbers is NaN, which they all are at first: rows that a killed
+    process was still writing are simply asked for again.
+
+    Args:
+        ask: The teachers.
+        path: The file; made where it isn't there, atomically. Others of its kind beside it have another
+            key and are removed.
+        shape: Views, samples, classes.
+    """
+
+    def __init__(self, ask: AskTeacher, path: Path, shape: tuple[int, int, int]) -> None:
+        self._ask = ask
+        for other in path.parent.glob(f"{PREFIX}*"):
+            if other.name != path.name:
+                other.unlink(missing_ok=True)
+        if not _fits(path, shape):
+            _write_empty(path, shape)
+        self._kept = np.lib.format.open_memmap(path, mode="r+")
+        self.asked = self.answered = 0
+
+    def __call__(self, batch: Batch) -> Answers:
+        """The answers for a batch's view of its samples: from the file if all are there."""
+        rows = self._kept[batch.view, batch.indices.numpy()]
+        if not np.isnan(rows).any():
+            self.answered += 1
+            return Answers(torch.from_numpy(rows).to(batch.labels.device))
+        self.asked += 1
+        answers = self._ask(batch)
+        self._kept[batch.view, batch.indices.numpy()] = answers.logits.float().cpu().numpy()
+        return answers
+
+
+def cached(ask: AskTeacher, ctx: RunContext, kd: KdSettings, train: TrainSettings) -> TeacherCache:
+    """The teachers of a run behind a cache in the run's shared folder.
+
+    Its key is the teachers, their weights, the data, the augmentation, the seed and the number of views.
+    """
+    digest = hashlib.sha256()
+    for teacher in ctx.teachers:
+        form = teacher.model
+        content = file_digest(form.path) if isinstance(form, (OnnxModel, EngineModel)) else module_digest(form.module)
+        digest.update(f"{content} {teacher.weight} ".encode())
+    facts = (kd.teacher_weights, kd.views, ctx.data.fingerprint, ctx.seed, train.crop, train.flip)
+    digest.update(repr(facts).encode())
+    path = ctx.shared_folder / f"{PREFIX}{digest.hexdigest()[:24]}.npy"
+    return TeacherCache(ask, path, (kd.views, len(ctx.data.train), len(ctx.data.classes)))
+
+
+def worth_caching(student: nn.Module, ask: AskTeacher, ctx: RunContext, kd: KdSettings, train: TrainSettings) -> bool:
+    """Whether a cache saves more than it costs here, by a short timing.
+
+    It does where asking the teachers takes longer than the student's own step and each view is seen more
+    than once. Features aren't cached, since they are larger than the data.
+
+    Args:
+        student: Left untouched.
+        ask: The teachers.
+        ctx: The run.
+        kd: Its ``cache`` and ``views``.
+        train: How many epochs.
+    """
+    size = 4 * kd.views * len(ctx.data.train) * len(ctx.data.classes)
+    possible = not kd.terms and train.epochs > kd.views and size <= LARGEST_BYTES
+    if kd.cache != "auto" or not possible:
+        return kd.cache == "on" and not kd.terms
+    batch = next(ctx.data.training_batches(train.batch_size, ctx.seed, epoch=0)).to(ctx.device)
+    copied = copy.deepcopy(student).to(ctx.device).train()
+    own = _seconds(lambda: ctx.task.loss(ctx.task.forward(copied, batch), batch).backward())
+    return _seconds(lambda: ask(batch)) > own
+
+
+def _seconds(work: Callable[[], object]) -> float:
+    times: list[float] = []
+    for _ in range(TIMED_BATCHES):
+        start = time.perf_counter()
+        work()
+        times.append(time.perf_counter() - start)
+    return min(times)
+
+
+def _fits(path: Path, shape: Sequence[int]) -> bool:
+    try:
+        found: npt.NDArray[np.float32] = np.load(path, mmap_mode="r", allow_pickle=False)
+    except (OSError, ValueError, EOFError):
+        return False
+    return found.shape == tuple(shape) and found.dtype == np.float32
+
+
+def _write_empty(path: Path, shape: tuple[int, int, int]) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(path.name + ".tmp")
+    empty = np.lib.format.open_memmap(partial, mode="w+", dtype=np.float32, shape=shape)
+    for view in empty:
+        view[:] = np.nan
+    empty.flush()
+    os.replace(partial, path)
