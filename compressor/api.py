@@ -34,7 +34,7 @@ def run(
     seeds: int = 1,
     device: str = "auto",
     quick: bool = False,
-    control: bool = False,
+    control: bool | Sequence[str] = False,
     progress: ShowProgress = silent,
 ) -> Report:
     """Compress a trained module for a profile's target and measure what came out.
@@ -55,7 +55,7 @@ def run(
         seeds: How many to run and average.
         device: ``"auto"`` or a torch device.
         quick: Little data and few epochs.
-        control: Everything once more without distillation.
+        control: Everything once more without distillation; or only stages of these kinds.
         progress: Called with reports.
 
     Returns:
@@ -77,7 +77,7 @@ def run(
         seeds=seeds,
         device=device,
         quick=quick,
-        control=control,
+        control=(("run",) if control else ()) if isinstance(control, bool) else tuple(control),
         command="compressor.run(...)",
     )
     return pipeline.run(job, progress)

@@ -47,6 +47,9 @@ class KdComparison(_Record):
     with_kd: float
     without_kd: float
     seeds: int
+    difference: float | None = Field(default=None, description="above 0 where distillation was better, paired")
+    stderr: float | None = Field(default=None, description="of the difference: over samples, or over seeds")
+    verdict: str = Field(default="", description="the same in words")
 
 
 class StageRecord(_Record):

@@ -128,7 +128,7 @@ def main() -> None:
             out=out / f"{arguments.profile}-seed-{seed}",
             seed=seed,
             quick=arguments.smoke,
-            control=True,
+            control=("run",),
             command="python tools/bench_vision.py",
         )
         with progress_display() as display:

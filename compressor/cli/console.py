@@ -13,7 +13,7 @@ from rich.text import Text
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from compressor.report import BudgetCheck, Report, StageRecord
+    from compressor.report import BudgetCheck, KdComparison, Report, StageRecord
 
 PIPED_WIDTH = 120
 
@@ -71,11 +71,20 @@ def print_report(report: Report, folder: str) -> None:
     out = console()
     for check in report.budget:
         out.print(budget_line(check), soft_wrap=True)
+    for record in report.stages:
+        if record.kd is not None:
+            out.print(Text(f"without distillation {record.name}: {_compared(record.kd)}"), soft_wrap=True)
     for note in _notes(report):
         out.print(Text(f"note: {note}"), soft_wrap=True)
     for artifact in report.artifacts:
         out.print(Text(f"{artifact.format} {artifact.precision}: {folder}/{artifact.path}"), soft_wrap=True)
     out.print(Text(f"report: {folder}/report.json, {folder}/report.html"), soft_wrap=True)
+
+
+def _compared(kd: KdComparison) -> str:
+    """Both scores, the difference with its error, and what that means."""
+    difference = with_error(kd.difference, kd.stderr, sign="+")
+    return f"{kd.without_kd:.4f} instead of {kd.with_kd:.4f}, difference {difference}: {kd.verdict}"
 
 
 def budget_line(check: BudgetCheck) -> Text:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from compressor import registry
 from compressor.assignments import parse_assignments
 from compressor.errors import InputError
 
@@ -39,11 +40,32 @@ JOB_OPTIONS = (
     click.option("--out", metavar="DIR", help="The run's folder; runs/<model>-<profile> if not given."),
     click.option("--set", "overrides", multiple=True, metavar="K=V", help="Change the profile: prune.ratio=0.5."),
     click.option("--quick", is_flag=True, help="Little data and few epochs; marked so in the report."),
-    click.option("--control", is_flag=True, help="Everything once more without distillation, for comparison."),
+    click.option(
+        "--control",
+        multiple=True,
+        metavar="[KIND]",
+        help="Everything once more without distillation, for comparison; with KIND only that stage.",
+    ),
     click.option("--seeds", default=1, show_default=True, metavar="N", help="Run N seeds and report their mean."),
     click.option("--stop-before", metavar="KIND", help="Leave out this stage and all after it."),
     click.option("--fresh", is_flag=True, help="Redo every stage, whatever is cached."),
 )
+
+
+class ControlCommand(click.Command):
+    """A command whose ``--control`` may stand alone: what follows is its value only if it names a stage."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Spell a bare ``--control`` out before the rest is parsed."""
+
+        def next_of(place: int) -> str:
+            return args[place + 1] if place + 1 < len(args) else ""
+
+        spelled = [
+            "--control=run" if arg == "--control" and next_of(place) not in registry.kinds() else arg
+            for place, arg in enumerate(args)
+        ]
+        return super().parse_args(ctx, spelled)
 
 
 def add_options(options: tuple[Callable[[Command], Command], ...]) -> Callable[[Command], Command]:
@@ -114,7 +136,7 @@ class JobOptions(ModelOptions):
     out: str | None
     overrides: tuple[str, ...]
     quick: bool
-    control: bool
+    control: tuple[str, ...]
     seeds: int
     stop_before: str | None
     fresh: bool

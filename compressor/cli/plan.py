@@ -5,10 +5,10 @@ from typing import Any
 
 import click
 
-from compressor.cli.options import JOB_OPTIONS, JobOptions, add_options
+from compressor.cli.options import JOB_OPTIONS, ControlCommand, JobOptions, add_options
 
 
-@click.command()
+@click.command(cls=ControlCommand)
 @click.argument("model")
 @add_options(JOB_OPTIONS)
 @click.option("--json", "as_json", is_flag=True, help="Print the plan as one JSON object.")

@@ -4,11 +4,11 @@ from typing import Any
 
 import click
 
-from compressor.cli.options import JOB_OPTIONS, JobOptions, add_options
+from compressor.cli.options import JOB_OPTIONS, ControlCommand, JobOptions, add_options
 from compressor.errors import ExitCode
 
 
-@click.command()
+@click.command(cls=ControlCommand)
 @click.argument("model")
 @add_options(JOB_OPTIONS)
 @click.option("--json", "as_json", is_flag=True, help="Print report.json and nothing else.")

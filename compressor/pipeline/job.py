@@ -35,7 +35,7 @@ class Job:
         seeds: How many seeds to run and average.
         device: ``"auto"`` or a torch device.
         quick: Little data and few epochs; marked in the report.
-        control: Everything once more without distillation.
+        control: What is done once more without distillation: ``("run",)`` is everything, else kinds of stages.
         stop_before: Leave out the stage of this kind and all after it.
         fresh: Redo every stage, whatever is cached.
         command: What to type to run it again.
@@ -52,7 +52,7 @@ class Job:
     seeds: int = 1
     device: str = "auto"
     quick: bool = False
-    control: bool = False
+    control: tuple[str, ...] = ()
     stop_before: str | None = None
     fresh: bool = False
     command: str = ""
@@ -76,7 +76,7 @@ class Job:
             device=self.device,
             workdir=workdir,
             seed=self.seed,
-            control=self.control,
+            control=bool(self.control),
             shared=workdir.parent,
             progress=progress,
         )

@@ -72,6 +72,33 @@ def run_arm(job: Job, folder: Path, teachers: tuple[Teacher, ...], progress: Sho
         current = _Current(None, place.path, job.model.builder)
 
 
+def run_alone(job: Job, index: int, folder: Path, progress: ShowProgress, arm: Arm, control: Arm) -> None:
+    """One stage once more without teachers, from what the arm's own stage was handed.
+
+    Args:
+        job: Prepared.
+        index: Which stage, from 1.
+        folder: Where it goes, as ``02-prune-alone``.
+        progress: Where reports go.
+        arm: The finished arm.
+        control: Grows by the record and the snapshot, under the stage's own name.
+    """
+    stage, name = job.stages[index - 1], arm.records[index].name
+    # What it is compared with may have trained more: its own comparisons aren't repeated.
+    job = replace(job, control=())
+    place = StageFolder(folder / f"{name}-alone", stage_key(stage, arm.digests[index - 1], _facts(job, ())))
+    done = None if job.fresh else place.result()
+    if done is None:
+        own = TorchModel(copy.deepcopy(job.model.module), job.model.info, job.model.builder)
+        before = arm.records[index - 1].name
+        current = _Current(own if index == 1 else None, job.out / before, job.model.builder)
+        done = _do(stage, name, current, place, job, (), progress, arm.snapshots[0])
+    record = StageRecord.model_validate(done["record"])
+    control.records.append(record)
+    control.snapshots.append(Snapshot.load(place.path))
+    control.digests.append(done["content"])
+
+
 @dataclass
 class _Current:
     """The form that the next stage is handed: in memory, or in a folder until someone needs it."""
@@ -186,7 +213,7 @@ def _facts(job: Job, teachers: tuple[Teacher, ...]) -> dict[str, Any]:
         "seed": job.seed,
         "device": job.device,
         "threads": torch.get_num_threads(),
-        "control": job.control,
+        "control": bool(job.control),
         "quick": job.quick,
     }
 

@@ -9,6 +9,7 @@ from compressor.digests import file_digest, module_digest
 from compressor.errors import CompressError
 from compressor.export.onnx import write_atomically
 from compressor.models import EngineModel, OnnxModel, TorchModel
+from compressor.pipeline.control import check_control, run_control, with_control
 from compressor.pipeline.environment import describe_environment
 from compressor.pipeline.job import Job, prepared, report_progress
 from compressor.pipeline.loop import Arm, run_arm
@@ -18,7 +19,6 @@ from compressor.pipeline.summary import (
     mean_over_seeds,
     ratios,
     status_of,
-    with_control,
 )
 from compressor.report import Artifact, Report, ScoreInfo, Status
 from compressor.report_html import write_html
@@ -38,6 +38,7 @@ def run(job: Job, progress: ShowProgress = silent) -> Report:
             first where at least the reference was measured.
     """
     job = prepared(job)
+    check_control(job)
     _point_to(job.out)
     if job.seeds == 1:
         return _run_seed(job, progress)
@@ -58,10 +59,7 @@ def _run_seed(job: Job, progress: ShowProgress) -> Report:
     status: Status = "failed"
     try:
         run_arm(job, job.out, job.all_teachers, progress, arm)
-        if job.control:
-            report_progress(job, progress, "the same without distillation")
-            without = replace(job, control=False)
-            run_arm(without, job.out / "control", (), progress, control)
+        run_control(job, arm, progress, control)
         status = "ok"
     except KeyboardInterrupt:
         status = "interrupted"
@@ -83,7 +81,9 @@ def _write_partial(job: Job, arm: Arm, control: Arm, status: Status, note: str) 
 
 
 def _report(job: Job, arm: Arm, control: Arm, status: Status | None, notes: list[str]) -> Report:
-    records = with_control(arm.records, control.records) if control.records else arm.records
+    records = arm.records
+    if control.records:
+        records = with_control(arm, control, job.context(job.out, job.all_teachers))
     checks = budget_checks(job.profile.budget, records) if status is None else []
     test = job.data.test
     return Report(

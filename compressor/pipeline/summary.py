@@ -54,17 +54,22 @@ def status_of(checks: Sequence[BudgetCheck]) -> Status:
     return "budget_missed" if any(check.met is False for check in checks) else "ok"
 
 
-def with_control(records: Sequence[StageRecord], control: Sequence[StageRecord]) -> list[StageRecord]:
-    """The records, each with its score beside that of the same stage without distillation."""
-    without = {record.name: record.score for record in control}
-    compared = []
-    for record in records:
-        other = without.get(record.name)
-        kd = None
-        if record.kind != "reference" and record.score is not None and other is not None:
-            kd = KdComparison(with_kd=record.score, without_kd=other, seeds=1)
-        compared.append(record.model_copy(update={"kd": kd}))
-    return compared
+def kd_comparison(
+    with_kd: float, without_kd: float, seeds: int, difference: float | None, stderr: float | None
+) -> KdComparison:
+    """Both scores, their difference, and in words whether distillation earned its place.
+
+    A difference under two standard errors is none.
+    """
+    if difference is None or stderr is None:
+        verdict = "one seed and no score per sample: the difference has no error"
+    elif abs(difference) <= 2 * stderr:
+        verdict = "no difference that two standard errors could tell"
+    else:
+        verdict = "distillation won" if difference > 0 else "distillation LOST to labels alone"
+    return KdComparison(
+        with_kd=with_kd, without_kd=without_kd, seeds=seeds, difference=difference, stderr=stderr, verdict=verdict
+    )
 
 
 def mean_over_seeds(reports: Sequence[Report], budget: Budget, command: str, paths: Sequence[str]) -> Report:
@@ -139,10 +144,12 @@ def _mean_record(records: Sequence[StageRecord], folder: str) -> StageRecord:
         changed["latency_ms"] = _mean_latency([latency for latency in latencies if latency is not None])
     if all(record.kd is not None for record in records):
         pairs = [record.kd for record in records if record.kd is not None]
-        changed["kd"] = KdComparison(
-            with_kd=statistics.fmean(pair.with_kd for pair in pairs),
-            without_kd=statistics.fmean(pair.without_kd for pair in pairs),
-            seeds=len(pairs),
+        changed["kd"] = kd_comparison(
+            statistics.fmean(pair.with_kd for pair in pairs),
+            statistics.fmean(pair.without_kd for pair in pairs),
+            len(pairs),
+            _mean([pair.difference for pair in pairs]),
+            _stderr([pair.difference for pair in pairs]),
         )
     changed["artifact"] = f"{folder}/{first.artifact}" if first.artifact else None
     return first.model_copy(update=changed)

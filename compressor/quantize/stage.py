@@ -68,10 +68,16 @@ class Quantize(Stage):
         """Calibrate, score; train, score; keep the better."""
         structure = manifest_of(model.module)
         higher = ctx.task.higher_is_better
+        before = evaluate(model.module.to(ctx.device), ctx).value
         graph, spec = self._quantized(model.module, ctx)
         ctx.progress(Progress("quantize", message="scoring the calibrated network"))
         ptq_score = evaluate(graph, ctx).value
-        metrics: dict[str, Any] = {"scheme": spec.scheme, "int8_layers": _integer_layers(spec), "ptq_score": ptq_score}
+        metrics: dict[str, Any] = {
+            "scheme": spec.scheme,
+            "int8_layers": _integer_layers(spec),
+            "validation_before": before,
+            "ptq_score": ptq_score,
+        }
         notes = _notes_of(spec)
         if self.qat:
             trained = copy.deepcopy(graph)

@@ -34,6 +34,8 @@ def write_html(report: Report, path: Path) -> None:
         headline=_headline(report),
         budget=[_budget(check) for check in report.budget],
         recall=_recall(report),
+        recovery=_recovery(report),
+        compared=_compared(report),
         environment=_flat(report.environment),
         notes=[*report.notes, *(f"{r.name}: {note}" for r in report.stages for note in r.notes)],
     )
@@ -108,6 +110,39 @@ def _recall(report: Report) -> list[dict[str, Any]]:
         if name in after
     ]
     return sorted(rows, key=lambda row: row["change"])
+
+
+def _recovery(report: Report) -> list[dict[str, str]]:
+    """Per stage that recovers: the validation score before it, after what it removed, and after training."""
+    rows = []
+    for record in report.stages:
+        metrics = record.metrics
+        collapsed = metrics.get("validation_pruned", metrics.get("ptq_score"))
+        recovered = metrics.get("validation_recovered", metrics.get("qat_score"))
+        if collapsed is not None and recovered is not None:
+            scores = (metrics.get("validation_before"), collapsed, recovered)
+            rows.append(dict(zip(("before", "collapsed", "recovered"), map(_score, scores), strict=True)))
+            rows[-1]["name"] = record.name
+    return rows
+
+
+def _compared(report: Report) -> list[dict[str, str]]:
+    """Per stage that has a control: both scores on the test split, and their difference."""
+    return [
+        {
+            "name": record.name,
+            "with_kd": _score(record.kd.with_kd),
+            "without_kd": _score(record.kd.without_kd),
+            "difference": _with_error(record.kd.difference, record.kd.stderr),
+            "verdict": record.kd.verdict,
+        }
+        for record in report.stages
+        if record.kd is not None
+    ]
+
+
+def _score(value: float | None) -> str:
+    return _with_error(value, None)
 
 
 def _flat(table: dict[str, Any], prefix: str = "") -> list[tuple[str, str]]:

@@ -1,10 +1,13 @@
 """What the shared options mean."""
 
 from pathlib import Path
+from typing import Any
 
+import click
 import pytest
+from click.testing import CliRunner
 
-from compressor.cli.options import check_writable, split_weight
+from compressor.cli.options import JOB_OPTIONS, ControlCommand, add_options, check_writable, split_weight
 from compressor.errors import InputError
 
 
@@ -40,3 +43,28 @@ def test_a_file_in_the_way_is_refused(tmp_path: Path) -> None:
         check_writable(tmp_path / "file" / "run")
     with pytest.raises(InputError, match="can't write to"):
         check_writable(Path("/proc/run"))
+
+
+@pytest.mark.parametrize(
+    ("typed", "control"),
+    [
+        (["model.pt", "--control"], ("run",)),
+        (["--control", "model.pt"], ("run",)),
+        (["--control", "prune", "model.pt"], ("prune",)),
+        (["--control", "prune", "--control", "quantize", "model.pt"], ("prune", "quantize")),
+        (["--control", "--quick", "model.pt"], ("run",)),
+        (["model.pt"], ()),
+    ],
+)
+def test_control_may_stand_alone(typed: list[str], control: tuple[str, ...]) -> None:
+    parsed: dict[str, Any] = {}
+
+    @click.command(cls=ControlCommand)
+    @click.argument("model")
+    @add_options(JOB_OPTIONS)
+    def command(**options: Any) -> None:
+        parsed.update(options)
+
+    result = CliRunner().invoke(command, ["--profile", "mobile-cpu", *typed])
+    assert result.exit_code == 0, result.output
+    assert (parsed["model"], parsed["control"]) == ("model.pt", control)

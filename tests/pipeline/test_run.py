@@ -9,7 +9,7 @@ import pytest
 
 from compressor import pipeline
 from compressor.context import RunContext
-from compressor.errors import StageError
+from compressor.errors import InputError, StageError
 from compressor.export.stage import Export
 from compressor.models import TorchModel
 from compressor.pipeline import Job
@@ -30,7 +30,7 @@ def contents(folder: Path) -> dict[str, tuple[int, str]]:
 
 
 def test_a_second_run_redoes_and_rewrites_nothing(make_job: MakeJob) -> None:
-    job = make_job(control=True)
+    job = make_job(control=("run",))
     first = pipeline.run(job)
     assert [record.name for record in first.stages] == ["00-reference", "01-prune", "02-export"]
     assert first.ratios.size is not None
@@ -48,6 +48,28 @@ def test_a_second_run_redoes_and_rewrites_nothing(make_job: MakeJob) -> None:
     stages = (job.profile.stages[0], Export(keep_fastest=True))
     third = pipeline.run(replace(job, profile=replace(job.profile, stages=stages)))
     assert [record.cached for record in third.stages] == [True, True, False]
+
+
+def test_a_single_stage_is_compared_from_the_same_input(make_job: MakeJob) -> None:
+    job = make_job(control=("prune",), seeds=2)
+    report = pipeline.run(job)
+    pruned, exported = report.stages[1], report.stages[2]
+    assert pruned.kd is not None and exported.kd is None
+    assert pruned.kd.seeds == 2 and pruned.kd.difference == pytest.approx(pruned.kd.with_kd - pruned.kd.without_kd)
+    assert pruned.kd.stderr is not None and pruned.kd.verdict
+    alone = job.out / "seed-0" / "control" / "02-prune-alone"
+    assert not alone.exists() and (alone.with_name("01-prune-alone") / "model.safetensors").exists()
+    one = Report.read(job.out / "seed-0" / "report.json").stages[1].kd
+    assert one is not None and one.stderr is not None
+    before = contents(job.out)
+    pipeline.run(job)
+    assert contents(job.out) == before
+
+
+def test_a_control_of_nothing_is_refused(make_job: MakeJob) -> None:
+    for name in ("export", "quantize"):
+        with pytest.raises(InputError, match=f"--control {name}: the profile has no stage"):
+            pipeline.run(make_job(control=(name,)))
 
 
 def test_a_missed_budget_is_said(make_job: MakeJob) -> None:

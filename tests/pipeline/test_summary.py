@@ -1,10 +1,9 @@
 """Ratios, budgets and means over seeds by hand."""
 
-import math
 
 import pytest
 
-from compressor.pipeline.summary import budget_checks, ratios, status_of, with_control
+from compressor.pipeline.summary import budget_checks, kd_comparison, ratios, status_of
 from compressor.report import Latency, StageRecord
 from compressor.target import Budget
 
@@ -50,12 +49,12 @@ def test_what_cannot_be_measured_is_neither_met_nor_missed() -> None:
     assert status_of(checks) == "ok"
 
 
-def test_control_stands_beside() -> None:
-    control = [record("00-reference", "reference", score=0.9), record("01-x", "x", score=0.87)]
-    compared = with_control(two(), control)
-    assert compared[0].kd is None
-    assert compared[1].kd is not None
-    assert math.isclose(compared[1].kd.with_kd - compared[1].kd.without_kd, 0.01, abs_tol=1e-9)
+@pytest.mark.parametrize(
+    ("difference", "stderr", "words"),
+    [(0.01, 0.002, "won"), (-0.01, 0.002, "LOST"), (0.003, 0.002, "no difference"), (0.01, None, "no error")],
+)
+def test_a_difference_is_put_in_words(difference: float, stderr: float | None, words: str) -> None:
+    assert words in kd_comparison(0.9 + difference, 0.9, 1, difference, stderr).verdict
 
 
 def test_a_missing_reference_latency_gives_no_ratio() -> None:

@@ -2,7 +2,17 @@
 
 from typing import Any
 
-from compressor.report import Artifact, BudgetCheck, Latency, Parity, Ratios, Report, ScoreInfo, StageRecord
+from compressor.report import (
+    Artifact,
+    BudgetCheck,
+    KdComparison,
+    Latency,
+    Parity,
+    Ratios,
+    Report,
+    ScoreInfo,
+    StageRecord,
+)
 
 
 def record(name: str, params: int, size: int, score: float, p50: float | None, **more: Any) -> StageRecord:
@@ -39,7 +49,23 @@ def full_report(**changes: Any) -> Report:
         stages=[
             record("00-reference", 11_172_810, 44_800_000, 0.935, 2.8, per_class={"shirt": 0.80, "boot": 0.97}),
             record("01-distill", 2_800_000, 11_200_000, 0.934, 0.9),
-            record("02-prune", 420_000, 1_700_000, 0.9312, 0.4, notes=["removed <b>85 %</b> of the channels"]),
+            record(
+                "02-prune",
+                420_000,
+                1_700_000,
+                0.9312,
+                0.4,
+                notes=["removed <b>85 %</b> of the channels"],
+                metrics={"validation_before": 0.934, "validation_pruned": 0.41, "validation_recovered": 0.9315},
+                kd=KdComparison(
+                    with_kd=0.9312,
+                    without_kd=0.9276,
+                    seeds=1,
+                    difference=0.0036,
+                    stderr=0.0014,
+                    verdict="distillation won",
+                ),
+            ),
             record("03-quantize", 420_000, 450_000, 0.9305, 0.15, per_class={"shirt": 0.76, "boot": 0.975}),
         ],
         artifacts=[

@@ -69,7 +69,7 @@ def test_page_needs_nothing_beside_it(page: Path) -> None:
 @pytest.mark.skipif(CHROMIUM is None, reason="no Chromium here")
 def test_page_renders_every_part(page: Path) -> None:
     done = browse(page, "--dump-dom")
-    for table, rows in {"waterfall": 4, "budget": 2, "recall": 2, "artifacts": 1}.items():
+    for table, rows in {"waterfall": 4, "recovery": 1, "control": 1, "budget": 2, "recall": 2, "artifacts": 1}.items():
         body = re.search(rf'<table id="{table}".*?<tbody>(.*?)</tbody>', done.stdout, re.DOTALL)
         assert body is not None and body.group(1).count("<tr>") == rows
     assert done.stdout.count("<svg") == 2 and done.stdout.count("<circle") == 8
