@@ -36,6 +36,7 @@ JOB_OPTIONS = (
     click.option("--profile", required=True, metavar="NAME|FILE", help="What to build for: see compress profiles."),
     *MODEL_OPTIONS,
     click.option("--teacher", "teachers", multiple=True, metavar="FILE[@WEIGHT]", help="Distil from this instead."),
+    click.option("--unlabeled", metavar="SPEC", help="More inputs, without labels: a folder of images, FILE.npz, ..."),
     click.option("--student", metavar="SPEC|FILE", help="The network to distil into: same, auto, a factory, a file."),
     click.option("--out", metavar="DIR", help="The run's folder; runs/<model>-<profile> if not given."),
     click.option("--set", "overrides", multiple=True, metavar="K=V", help="Change the profile: prune.ratio=0.5."),
@@ -132,6 +133,7 @@ class JobOptions(ModelOptions):
 
     profile: str
     teachers: tuple[str, ...]
+    unlabeled: str | None
     student: str | None
     out: str | None
     overrides: tuple[str, ...]
@@ -160,6 +162,10 @@ class JobOptions(ModelOptions):
                 f"compress measure {self.model}, or give the torch checkpoint it was made from",
             )
         data = self.load_data(model)
+        if self.unlabeled is not None:
+            from compressor.data.unlabeled import load_unlabeled
+
+            data = load_unlabeled(data, self.unlabeled, seed=self.seed)
         return Job(
             model=model,
             data=data,

@@ -9,6 +9,8 @@ import torch
 from torch import Tensor
 
 SplitName = Literal["train", "validation", "test"]
+# The label of a training sample that has none.
+UNLABELED = -1
 
 
 class Split(Protocol):
@@ -16,7 +18,7 @@ class Split(Protocol):
 
     @property
     def labels(self) -> Tensor:
-        """int64 (N,)."""
+        """int64 (N,); ``UNLABELED`` where a training sample has none."""
         ...
 
     def __len__(self) -> int:
@@ -116,7 +118,7 @@ class Batch:
 
     Args:
         inputs: The call's positional arguments, first axis is the batch.
-        labels: int64 (N,), or float (N,) for regression.
+        labels: int64 (N,), or float (N,) for regression; ``UNLABELED`` where there is none.
         indices: int64 (N,), each sample's place in its split.
         view: Which of a sample's augmented views these are.
     """
@@ -229,6 +231,11 @@ class Data:
             if augment is not None and inputs[0].dim() == 4:
                 inputs = (augment(inputs[0], shift[indices], mirror[indices]), *inputs[1:])
             yield Batch(self._prepare(inputs), labels[indices], indices, view)
+
+    @property
+    def unlabeled(self) -> int:
+        """How many training samples have no label."""
+        return int((self.train.labels == UNLABELED).sum())
 
     def steps_per_epoch(self, batch_size: int) -> int:
         """How many batches ``training_batches`` gives."""

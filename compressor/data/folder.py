@@ -15,7 +15,7 @@ import torch
 from PIL import Image, UnidentifiedImageError
 from torch import Tensor
 
-from compressor.data.batches import Data, Split, TensorSplit
+from compressor.data.batches import UNLABELED, Data, Split, TensorSplit
 from compressor.data.source import PREPROCESSING, Arguments, Source
 from compressor.data.splits import data_from_source, fingerprint
 from compressor.errors import DataError
@@ -112,6 +112,26 @@ def image_folder(path: Path, given: Mapping[str, Any], inputs: InputSpec | None,
         notes=tuple(notes),
     )
     return data_from_source(source, args, inputs, seed)
+
+
+def loose_images(path: Path, inputs: InputSpec) -> Split:
+    """Every image in a folder and below it, brought to a network's size; they have no labels.
+
+    Raises:
+        DataError: There are none, or one can't be read.
+    """
+    files = sorted(
+        file
+        for file in path.rglob("*")
+        if file.is_file() and file.suffix.lower() in ENDINGS and not file.name.startswith(".")
+    )
+    if not files:
+        raise DataError(f"{path} has no images", f"images ({', '.join(sorted(ENDINGS))}) in it")
+    target = Format(*inputs.shape)
+    labels = torch.full((len(files),), UNLABELED)
+    if len(files) * target.channels * target.height * target.width <= MEMORY_BYTES:
+        return TensorSplit(decode_all(files, target), labels)
+    return ImageFiles(tuple(files), labels, target)
 
 
 def _contents(path: Path) -> str:

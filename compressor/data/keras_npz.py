@@ -11,7 +11,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from compressor.data.batches import Data, TensorSplit
+from compressor.data.batches import UNLABELED, Data, TensorSplit
 from compressor.data.checks import check_finite
 from compressor.data.source import PREPROCESSING, Arguments, Source, resized
 from compressor.data.splits import data_from_source, fingerprint
@@ -54,6 +54,20 @@ def keras_npz(path: Path, given: Mapping[str, Any], inputs: InputSpec | None, se
         notes=notes,
     )
     return data_from_source(source, args, inputs, seed)
+
+
+def inputs_alone(path: Path, given: Mapping[str, Any]) -> TensorSplit:
+    """``x_train`` of a file that may have no labels.
+
+    Raises:
+        DataError: It isn't there, or can't be read.
+    """
+    args = Arguments(given, PREPROCESSING, str(path))
+    arrays = _read(path)
+    if "x_train" not in arrays:
+        raise DataError(f"{path} has no 'x_train'", "np.savez(path, x_train=...)")
+    images = _images(arrays["x_train"], f"{path}: x_train", args, str(path))
+    return TensorSplit(images, torch.full((len(images),), UNLABELED))
 
 
 def _read(path: Path) -> dict[str, npt.NDArray[Any]]:

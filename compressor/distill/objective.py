@@ -1,11 +1,14 @@
 """What a training minimises: labels alone, or labels, the teachers' answers and features mixed."""
 
 from collections.abc import Callable
+from dataclasses import replace
 
+import torch
 from torch import Tensor, nn
 
 from compressor.context import RunContext
 from compressor.data import Batch
+from compressor.data.batches import UNLABELED
 from compressor.distill.losses import decoupled_kd, kd_kl, label_smoothing, logit_mse
 from compressor.distill.settings import KdSettings
 from compressor.distill.taps import Taps
@@ -47,6 +50,7 @@ class Distillation:
     def __init__(self, ctx: RunContext, kd: KdSettings, student: nn.Module) -> None:
         self._ctx, self._kd = ctx, kd
         self._labels = _labels_loss(ctx, kd)
+        self._some_unlabeled = ctx.data.unlabeled > 0
         self.terms = [make_term(term, student, ctx) for term in kd.terms]
         pairs = [pair for term in self.terms for pair in term.pairs]
         self.ask = mean_of_teachers(ctx, [pair.teacher for pair in pairs], kd.teacher_weights)
@@ -59,22 +63,47 @@ class Distillation:
         outputs = self._ctx.task.forward(module, batch)
         features = self._taps.take()
         answers = self.ask(batch)
-        terms = {
-            "labels": self._labels(outputs, batch),
-            "kd": self._response(self._ctx.task.logits(outputs), answers.logits, batch),
-        }
+        terms = self._on_labels(outputs, batch)
+        logits, wanted = self._ctx.task.logits(outputs), answers.logits
+        counted = self._counted(wanted, batch)
+        if counted is None:
+            terms["kd"] = self._response(logits, wanted, batch.labels)
+        elif bool(counted.any()):
+            share = float(counted.float().mean())
+            terms["kd"] = share * self._response(logits[counted], wanted[counted], batch.labels[counted])
         weights = {"labels": 1 - kd.alpha, "kd": kd.alpha}
         for term in self.terms:
             terms[term.settings.loss] = term.value(features, answers.features)
             weights[term.settings.loss] = term.weight(progress)
-        total = sum((weights[name] * value for name, value in terms.items()), start=terms["kd"].new_zeros(()))
+        parts = [weights[name] * value for name, value in terms.items()]
+        # Where no sample of the batch counts the step changes nothing.
+        total = torch.stack(parts).sum() if parts else 0.0 * outputs.sum()
         return Loss(total, terms, weights)
 
-    def _response(self, student: Tensor, teacher: Tensor, batch: Batch) -> Tensor:
+    def _on_labels(self, outputs: Tensor, batch: Batch) -> dict[str, Tensor]:
+        """The labels' loss on the samples that have one; no term where none has."""
+        known = batch.labels != UNLABELED
+        if not self._some_unlabeled or bool(known.all()):
+            return {"labels": self._labels(outputs, batch)}
+        if not bool(known.any()):
+            return {}
+        part = replace(batch, inputs=(), labels=batch.labels[known], indices=batch.indices[known.cpu()])
+        return {"labels": self._labels(outputs[known], part)}
+
+    def _counted(self, wanted: Tensor, batch: Batch) -> Tensor | None:
+        """Which samples the teachers teach, (N,) bool; None for all: those with a label, or a sure answer."""
+        if not self._kd.min_confidence:
+            return None
+        sure = wanted.softmax(dim=-1).amax(dim=-1) >= self._kd.min_confidence
+        return sure | (batch.labels != UNLABELED)
+
+    def _response(self, student: Tensor, teacher: Tensor, labels: Tensor) -> Tensor:
         if self._kd.response == "logit_mse":
             return logit_mse(student, teacher)
         if self._kd.response == "decoupled_kd":
-            return decoupled_kd(student, teacher, batch.labels, self._kd.temperature)
+            return decoupled_kd(
+                student, teacher, torch.where(labels == UNLABELED, teacher.argmax(-1), labels), self._kd.temperature
+            )
         return kd_kl(student, teacher, self._kd.temperature)
 
     def close(self) -> None:

@@ -52,6 +52,12 @@ class KdSettings(BaseModel):
         "cost more than the student, by a short timing",
     )
     views: int = Field(default=8, ge=1, description="augmented views of each sample that are cached")
+    min_confidence: float = Field(
+        default=0.0,
+        ge=0,
+        lt=1,
+        description="samples without a label count only where the teacher's top probability is at least this",
+    )
     terms: tuple[FeatureTerm, ...] = Field(default=(), description="losses on features, on top")
 
     @model_validator(mode="after")

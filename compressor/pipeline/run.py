@@ -102,6 +102,7 @@ def _report(job: Job, arm: Arm, control: Arm, status: Status | None, notes: list
             "source": job.data.source,
             "fingerprint": job.data.fingerprint,
             "counts": {name: len(job.data.split(name)) for name in ("train", "validation", "test")},
+            "unlabeled": job.data.unlabeled,
             "classes": list(job.data.classes),
             "flip": job.data.flip,
             "notes": list(job.data.notes),

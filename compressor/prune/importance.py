@@ -5,6 +5,7 @@ from typing import Literal
 from torch import nn
 
 from compressor.context import RunContext
+from compressor.data.unlabeled import only_labelled
 
 Importance = Literal["magnitude", "taylor", "bn-scale", "random"]
 
@@ -20,7 +21,7 @@ def accumulate_gradients(module: nn.Module, ctx: RunContext, batches: int = 8) -
     was_training = module.training
     module.eval()
     module.zero_grad(set_to_none=True)
-    for step, batch in enumerate(ctx.data.training_batches(64, ctx.seed, epoch=0)):
+    for step, batch in enumerate(only_labelled(ctx.data).training_batches(64, ctx.seed, epoch=0)):
         if step == batches:
             break
         moved = batch.to(ctx.device)

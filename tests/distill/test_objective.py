@@ -7,9 +7,13 @@ import small
 import torch
 from torch.nn import functional
 
-from compressor.context import Teacher
-from compressor.distill import Distillation, FeatureTerm, KdSettings, describe, kd_kl, labels_only
+from compressor.context import RunContext, Teacher
+from compressor.data import Batch
+from compressor.data.batches import UNLABELED
+from compressor.data.unlabeled import with_unlabeled
+from compressor.distill import Distillation, FeatureTerm, KdSettings, describe, kd_kl, labels_only, recover
 from compressor.distill.losses import attention_transfer, decoupled_kd, label_smoothing, logit_mse
+from compressor.training import TrainSettings
 
 
 def test_shares_and_terms(tmp_path: Path) -> None:
@@ -96,3 +100,52 @@ def test_the_plan_shows_the_pairs(tmp_path: Path) -> None:
         "kd: 50 x attention_transfer: stages.0 (8x8x8) <- stages.0 (16x8x8); stages (16x4x4) <- stages (32x4x4)"
     ]
     assert describe(student, replace(ctx, teachers=()), kd) == []
+
+
+def mixed(tmp_path: Path) -> tuple[RunContext, Batch]:
+    """A context with samples that have no label, and a batch of four with and four without."""
+    ctx = small.small_context(tmp_path)
+    data = with_unlabeled(ctx.data, ctx.data.test, "more")
+    first = len(ctx.data.train)
+    return replace(ctx, data=data), data.batch("train", torch.arange(first - 4, first + 4))
+
+
+def test_labels_count_where_there_are_any(tmp_path: Path) -> None:
+    ctx, batch = mixed(tmp_path)
+    student = small.small_model(seed=1).module.eval()
+    loss = Distillation(ctx, KdSettings(), student)(student, batch, 0.0)
+    with torch.no_grad():
+        ours, theirs = student(*batch.inputs), ctx.reference.module(*batch.inputs)
+    torch.testing.assert_close(loss.terms["labels"].detach(), functional.cross_entropy(ours[:4], batch.labels[:4]))
+    torch.testing.assert_close(loss.terms["kd"].detach(), kd_kl(ours, theirs))
+    bare = replace(batch, labels=torch.full((8,), UNLABELED))
+    alone = Distillation(ctx, KdSettings(response="decoupled_kd"), student)(student, bare, 0.0)
+    assert set(alone.terms) == {"kd"} and bool(torch.isfinite(alone.total))
+
+
+def test_unsure_answers_do_not_count_without_a_label(tmp_path: Path) -> None:
+    ctx, batch = mixed(tmp_path)
+    student = small.small_model(seed=1).module.eval()
+    with torch.no_grad():
+        ours, theirs = student(*batch.inputs), ctx.reference.module(*batch.inputs)
+    tops = theirs.softmax(-1).amax(-1)
+    bar = float(tops[4:].median())
+    counted = (tops >= bar) | (torch.arange(8) < 4)
+    assert 0 < counted.sum() < 8
+    loss = Distillation(ctx, KdSettings(min_confidence=bar), student)(student, batch, 0.0)
+    wanted = kd_kl(ours[counted], theirs[counted]) * counted.sum() / 8
+    torch.testing.assert_close(loss.terms["kd"].detach(), wanted)
+    nobody = replace(batch, labels=torch.full((8,), UNLABELED))
+    none = Distillation(ctx, KdSettings(min_confidence=0.999), student)(student, nobody, 0.0)
+    none.total.backward()
+    assert float(none.total.detach()) == 0 and not none.terms
+
+
+def test_the_control_has_the_same_steps_on_labels_alone(tmp_path: Path) -> None:
+    ctx, _ = mixed(tmp_path)
+    train = TrainSettings(epochs=1, batch_size=64, precision="fp32")
+    steps = [
+        recover(small.small_model(seed=1).module, replace(ctx, teachers=teachers), train, KdSettings(), name=name).steps
+        for name, teachers in (("with", ctx.teachers), ("without", ()))
+    ]
+    assert steps[0] == steps[1] == len(ctx.data.train) // 64

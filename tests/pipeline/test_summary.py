@@ -1,6 +1,5 @@
 """Ratios, budgets and means over seeds by hand."""
 
-
 import pytest
 
 from compressor.pipeline.summary import budget_checks, kd_comparison, ratios, status_of

@@ -1,0 +1,129 @@
+"""More inputs without labels: a teacher's answers are their target."""
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from compressor.data.batches import UNLABELED, Data, Split, Subset
+from compressor.data.splits import fingerprint
+from compressor.errors import DataError
+from compressor.models import InputSpec
+
+
+@dataclass(frozen=True)
+class Bare:
+    """A split whose labels, if it has any, aren't looked at."""
+
+    parent: Split
+
+    @property
+    def labels(self) -> Tensor:
+        """int64 (N,), all of them ``UNLABELED``."""
+        return torch.full((len(self.parent),), UNLABELED)
+
+    def __len__(self) -> int:
+        """How many samples."""
+        return len(self.parent)
+
+    def fetch(self, indices: Tensor, epoch_seed: int | None = None) -> tuple[Tensor, ...]:
+        """The parent's samples."""
+        return self.parent.fetch(indices, epoch_seed)
+
+
+@dataclass(frozen=True)
+class Joined:
+    """One split after the other."""
+
+    first: Split
+    second: Split
+
+    @property
+    def labels(self) -> Tensor:
+        """int64 (N,)."""
+        return torch.cat([self.first.labels, self.second.labels])
+
+    def __len__(self) -> int:
+        """How many samples."""
+        return len(self.first) + len(self.second)
+
+    def fetch(self, indices: Tensor, epoch_seed: int | None = None) -> tuple[Tensor, ...]:
+        """The samples of both in the order of the indices."""
+        from_second = indices >= len(self.first)
+        parts = [
+            split.fetch(indices[chosen] - start, epoch_seed)
+            for split, start, chosen in (
+                (self.first, 0, ~from_second),
+                (self.second, len(self.first), from_second),
+            )
+            if bool(chosen.any())
+        ]
+        place = torch.cat([(~from_second).nonzero().flatten(), from_second.nonzero().flatten()]).argsort()
+        return tuple(torch.cat(tensors)[place] for tensors in zip(*parts, strict=True))
+
+
+def with_unlabeled(data: Data, extra: Split, source: str) -> Data:
+    """The same data with more training inputs.
+
+    Args:
+        data: Stays as it is in validation and test.
+        extra: Inputs like those of ``data.train``; its labels aren't looked at.
+        source: Where they come from, for messages and the report.
+
+    Raises:
+        DataError: They have another shape or type.
+    """
+    if not len(extra):
+        raise DataError(f"--unlabeled {source}: no samples", "a folder of images, or any data spec")
+    ours, theirs = (split.fetch(torch.arange(1))[0] for split in (data.train, extra))
+    if ours.shape[1:] != theirs.shape[1:] or ours.dtype != theirs.dtype:
+        got, wanted = (f"{tuple(one.shape[1:])} {str(one.dtype).removeprefix('torch.')}" for one in (theirs, ours))
+        raise DataError(
+            f"--unlabeled {source}: inputs are {got}, those of '{data.source}' {wanted}",
+            "inputs of the same size and type; images in a folder are brought to the right size",
+        )
+    bare = Bare(extra)
+    digest = hashlib.sha256(f"{data.fingerprint} {fingerprint([bare])}".encode()).hexdigest()
+    note = f"{len(extra)} inputs without labels from {source} join the {len(data.train)} with labels"
+    return replace(data, train=Joined(data.train, bare), fingerprint=digest, notes=(*data.notes, note))
+
+
+def load_unlabeled(data: Data, spec: str, args: Mapping[str, Any] | None = None, seed: int = 0) -> Data:
+    """Read inputs from a folder of images (any nesting), an npz file's ``x_train``, or the train split of any spec.
+
+    Raises:
+        DataError: There are none, or they don't fit.
+    """
+    path = Path(spec)
+    sample = data.batch("train", torch.arange(1)).inputs[0]
+    normalise = data.normalise
+    inputs = InputSpec(
+        shape=tuple(sample.shape[1:]),
+        mean=normalise.mean if normalise else (),
+        std=normalise.std if normalise else (),
+    )
+    if path.is_dir() and not (path / "train").is_dir():
+        from compressor.data.folder import loose_images
+
+        return with_unlabeled(data, loose_images(path, inputs), spec)
+    if path.suffix == ".npz":
+        from compressor.data.keras_npz import inputs_alone
+
+        return with_unlabeled(data, inputs_alone(path, args or {}), spec)
+    from compressor.data.load import load_data
+
+    return with_unlabeled(data, load_data(spec, args=args, inputs=inputs, seed=seed).train, spec)
+
+
+def only_labelled(data: Data) -> Data:
+    """The data without its unlabelled inputs, repeated to the same number of samples: as many steps an epoch."""
+    if not data.unlabeled:
+        return data
+    known = (data.train.labels != UNLABELED).nonzero().flatten()
+    repeats = -(-len(data.train) // len(known))
+    indices = known.repeat(repeats)[: len(data.train)]
+    return replace(data, train=Subset(data.train, indices), fingerprint=f"{data.fingerprint}-labelled")
