@@ -2,9 +2,10 @@
 
 from typing import ClassVar
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from compressor.context import RunContext
+from compressor.distill.generations import born_again
 from compressor.distill.objective import describe
 from compressor.distill.recover import recover
 from compressor.distill.settings import KdSettings
@@ -41,8 +42,23 @@ class Distill(Stage):
     inherit: bool = Field(
         default=True, description="start from the reference's tensors where name and shape are the same"
     )
+    generations: int = Field(
+        default=1,
+        ge=1,
+        description="born-again networks: each generation is taught by the one before, from fresh weights; the best "
+        "on validation is the result. Every one of them trains for train.epochs",
+    )
+    ensemble: bool = Field(
+        default=False, description="one more student, taught by the mean of all generations' answers"
+    )
     train: TrainSettings = Field(default=TrainSettings(), description="how long and how")
     kd: KdSettings = Field(default=KdSettings(), description="alpha and temperature")
+
+    @model_validator(mode="after")
+    def _several(self) -> "Distill":
+        if self.ensemble and self.generations < 2:
+            raise ValueError("ensemble = true needs generations of at least 2")
+        return self
 
     def check(self, model: Form, ctx: RunContext) -> list[str]:
         """Choose and build the student, and show it the data."""
@@ -52,8 +68,10 @@ class Distill(Stage):
         return [f"student: {chosen.reason}", *describe(chosen.model.module, ctx, self.kd)]
 
     def run(self, model: TorchModel, ctx: RunContext) -> StageResult:
-        """Train the student; its best epoch by validation is the result."""
+        """Train the student; its best epoch by validation is the result, of several generations the best of them."""
         chosen = self._choose(model, ctx)
+        if self.generations > 1:
+            return born_again(chosen.model, ctx, self)
         student = chosen.model
         notes = [f"student: {chosen.reason}"]
         if self.inherit and self.student != "same":

@@ -16,7 +16,7 @@ from compressor.measure import Snapshot, snapshot
 from compressor.models import EngineModel, Form, OnnxModel, TorchModel
 from compressor.pipeline.cache import StageFolder, stage_key
 from compressor.pipeline.job import Job
-from compressor.pipeline.plan import check
+from compressor.pipeline.plan import check, teacher_notes
 from compressor.report import Parity, StageRecord
 from compressor.stage import Stage
 
@@ -128,7 +128,7 @@ def _reference(job: Job, folder: Path, key: str, progress: ShowProgress, arm: Ar
         taken = snapshot(name, job.model, ctx, place.path, None)
         taken.save(place.path)
         seconds = time.perf_counter() - start
-        record = _finished(taken, "reference", seconds, folder, {}, {}, {}, [])
+        record = _finished(taken, "reference", seconds, folder, {}, {}, {}, teacher_notes(job))
         done = {"record": record.model_dump(mode="json"), "content": module_digest(job.model.module)}
         place.finish(done)
     taken = Snapshot.load(place.path)

@@ -11,13 +11,16 @@ from pathlib import Path
 import torch
 
 from compressor.context import RunContext
+from compressor.data.load import shorten
 from compressor.distill import Distillation, KdSettings
 from compressor.errors import PlanError
+from compressor.measure import score_form
 from compressor.models import FORM_NAMES, TorchModel
 from compressor.pipeline.job import Job, prepared
 from compressor.profile import chain_faults
 
 PROBE_STEPS = 3
+TEACHER_SAMPLES = 1000
 
 
 @dataclass(frozen=True)
@@ -66,7 +69,7 @@ def plan(job: Job) -> Plan:
     job = prepared(job)
     lines = check(job)
     seconds, memory = _estimate(job)
-    return Plan(lines, list(job.data.notes), seconds, memory)
+    return Plan(lines, [*job.data.notes, *teacher_notes(job)], seconds, memory)
 
 
 def check(job: Job) -> list[PlanLine]:
@@ -90,6 +93,40 @@ def check(job: Job) -> list[PlanLine]:
                 )
             )
     return lines
+
+
+def teacher_notes(job: Job) -> list[str]:
+    """What would make a teacher useless, said before anything is trained.
+
+    A teacher that is no better than chance, or worse than the network that it is to teach, and class names
+    in another order than the data's. Scored on at most so many validation samples.
+    """
+    data = shorten(job.data, len(job.data.train), TEACHER_SAMPLES)
+    ctx = replace(job, data=data).context(job.out, job.all_teachers)
+    notes = []
+    scores = []
+    chance = 1 / max(2, len(data.classes))
+    for number, teacher in enumerate(job.all_teachers, 1):
+        who = f"teacher {number}" if len(job.all_teachers) > 1 else "the teacher"
+        names = teacher.model.info.classes
+        if names and names != data.classes and sorted(names) == sorted(data.classes):
+            place = next(i for i, (a, b) in enumerate(zip(names, data.classes, strict=True)) if a != b)
+            notes.append(
+                f"{who} has the data's classes in another order: output {place} is '{names[place]}' there and "
+                f"'{data.classes[place]}' in the data, so that it teaches the wrong answers"
+            )
+        score = score_form(teacher.model, ctx, "validation")
+        scores.append(score.value)
+        if job.task.score_name == "accuracy" and score.value <= chance + 2 * score.stderr:
+            notes.append(f"{who} is no better than chance on validation ({score.value:.4f} of {chance:.4f})")
+    pupil = job.student if isinstance(job.student, TorchModel) else job.model
+    own = score_form(pupil, ctx, "validation") if job.teachers or isinstance(job.student, TorchModel) else None
+    best = max(scores) if job.task.higher_is_better else min(scores)
+    if own is not None and (best < own.value if job.task.higher_is_better else best > own.value):
+        notes.append(
+            f"every teacher is worse on validation ({best:.4f}) than the network it is to teach ({own.value:.4f})"
+        )
+    return notes
 
 
 def _estimate(job: Job) -> tuple[float | None, int | None]:

@@ -4,12 +4,19 @@ from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
+import small
 
 from compressor import pipeline
+from compressor.context import Teacher
+from compressor.distill import labels_only
 from compressor.errors import PlanError
 from compressor.export.stage import Export
+from compressor.models import TorchModel
 from compressor.pipeline import Job
+from compressor.pipeline.job import prepared
+from compressor.pipeline.plan import teacher_notes
 from compressor.prune.stage import Prune
+from compressor.training import TrainSettings, fit
 
 MakeJob = Callable[..., Job]
 
@@ -37,3 +44,40 @@ def test_stop_before(make_job: MakeJob) -> None:
         pipeline.plan(make_job(stop_before="exprt"))
     with pytest.raises(PlanError, match="leaves no stage"):
         pipeline.plan(make_job(stop_before="prune"))
+
+
+def trained(job: Job, seed: int = 0) -> TorchModel:
+    model = small.small_model(seed)
+    ctx = job.context(job.out.parent / f"teacher-{seed}", ())
+    fit(model.module, ctx, TrainSettings(epochs=12, batch_size=64, precision="fp32", crop=0), labels_only(ctx))
+    return model
+
+
+def test_a_good_teacher_needs_no_words(make_job: MakeJob) -> None:
+    job = prepared(make_job())
+    assert teacher_notes(replace(job, model=trained(job))) == []
+
+
+def test_a_teacher_that_knows_nothing_is_said(make_job: MakeJob) -> None:
+    job = prepared(make_job())
+    (note,) = teacher_notes(job)
+    assert note.startswith("the teacher is no better than chance on validation")
+    assert note in pipeline.plan(job).notes
+    report = pipeline.run(job)
+    assert note in report.stages[0].notes
+
+
+def test_a_teacher_below_its_pupil_is_said(make_job: MakeJob) -> None:
+    job = prepared(make_job())
+    pupil = trained(job)
+    notes = teacher_notes(replace(job, model=pupil, teachers=(Teacher(small.small_model(7)),)))
+    assert len(notes) == 2 and "worse on validation" in notes[1]
+
+
+def test_another_order_of_classes_is_said(make_job: MakeJob) -> None:
+    job = prepared(make_job())
+    model = trained(job)
+    swapped = ("1", "0", *(str(digit) for digit in range(2, 10)))
+    teacher = replace(model, info=model.info.model_copy(update={"classes": swapped}))
+    (note,) = teacher_notes(replace(job, model=model, teachers=(Teacher(teacher),)))
+    assert "output 0 is '1' there and '0' in the data" in note

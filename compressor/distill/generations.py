@@ -1,0 +1,98 @@
+"""Born-again networks (Furlanello et al. 2018, https://arxiv.org/abs/1805.04770): students that teach successors."""
+
+import copy
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import nn
+
+from compressor.context import RunContext, Teacher
+from compressor.distill.recover import recover
+from compressor.distill.teachers import mean_of_teachers
+from compressor.factories import build
+from compressor.models import TorchModel
+from compressor.stage import StageResult
+from compressor.training import FitResult
+
+if TYPE_CHECKING:
+    from compressor.distill.stage import Distill
+
+ENSEMBLE_BATCH = 500
+
+
+def born_again(student: TorchModel, ctx: RunContext, settings: "Distill") -> StageResult:
+    """Train generation after generation of one architecture, each from fresh weights.
+
+    The run's teachers teach the first, the first teaches the second, and so on. Without teachers (the
+    control) every generation learns from labels alone, so their best is the best of as many attempts.
+
+    Args:
+        student: The architecture.
+        ctx: The run.
+        settings: Generations, ensemble, training and distillation.
+
+    Returns:
+        The best by validation, with every generation's score and that of the mean of their answers.
+    """
+    trained: list[tuple[str, TorchModel, FitResult]] = []
+    teachers = ctx.teachers
+    for number in range(1, settings.generations + 1):
+        trained.append(_train(f"generation-{number}", student, replace(ctx, teachers=teachers), settings, number))
+        if ctx.teachers:
+            teachers = (Teacher(trained[-1][1]),)
+    everyone = tuple(Teacher(model) for _, model, _ in trained)
+    metrics: dict[str, Any] = {"ensemble_validation_score": _score_of_mean(replace(ctx, teachers=everyone))}
+    if settings.ensemble:
+        taught_by = everyone if ctx.teachers else ()
+        trained.append(_train("of-ensemble", student, replace(ctx, teachers=taught_by), settings, len(trained) + 1))
+    sign = 1 if ctx.task.higher_is_better else -1
+    name, model, result = max(trained, key=lambda one: sign * one[2].score)
+    scores = {who: fit.score for who, _, fit in trained}
+    metrics |= {
+        "generations": scores,
+        "kept": name,
+        "validation_score": result.score,
+        "best_epoch": result.best_epoch + 1,
+        "steps": sum(fit.steps for _, _, fit in trained),
+        "history": result.history,
+    }
+    listed = ", ".join(f"{who} {score:.4f}" for who, score in scores.items())
+    together = metrics["ensemble_validation_score"]
+    return StageResult(model, metrics, [f"kept {name}: on validation {listed}; the mean of all {together:.4f}"])
+
+
+def _train(
+    name: str, student: TorchModel, ctx: RunContext, settings: "Distill", number: int
+) -> tuple[str, TorchModel, FitResult]:
+    own = replace(student, module=_fresh(student, ctx.seed * 1000 + number))
+    result = recover(own.module, ctx, settings.train, settings.kd, name=name)
+    return name, own, result
+
+
+def _fresh(student: TorchModel, seed: int) -> nn.Module:
+    """The same architecture with newly drawn weights: by its factory where that still fits, else layer by layer."""
+    copied = copy.deepcopy(student.module)
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        if student.info.factory is not None:
+            built = build(student.info.factory)
+            if _shapes(built) == _shapes(copied):
+                return built
+        for child in copied.modules():
+            reset = getattr(child, "reset_parameters", None)
+            if callable(reset):
+                reset()
+    return copied
+
+
+def _shapes(module: nn.Module) -> dict[str, torch.Size]:
+    return {name: tensor.shape for name, tensor in module.state_dict().items()}
+
+
+def _score_of_mean(ctx: RunContext) -> float:
+    """The validation score of the mean of the teachers' logits."""
+    ask = mean_of_teachers(ctx)
+    batches = ctx.data.batches("validation", ENSEMBLE_BATCH)
+    outputs = torch.cat([ask(batch.to(ctx.device)).logits.cpu() for batch in batches])
+    return ctx.task.score(outputs.numpy(), ctx.data.validation.labels.numpy(), ctx.data).value
