@@ -1,0 +1,221 @@
+"""Which objective helps a small student, by how much, and whether at all: paired with no distillation, over seeds.
+
+    python tools/bench_distill.py screen     # every objective on 20,000 images, by validation
+    python tools/bench_distill.py confirm kd_kl-a0.5-t4 --first-seed 10 --seeds 5   # once, on the test split
+    python tools/bench_distill.py few        # 2,000 labels, the rest without
+    python tools/bench_distill.py cache      # what an epoch costs with the answers kept
+    python tools/bench_distill.py born-again # three generations and their mean
+
+Fashion-MNIST; the teacher is ``bench_vision``'s ResNet-18, or any checkpoint by ``--teacher``; the student is the same
+family with under 100,000 parameters. Every objective and the control see the same seeds, steps and views. Each finished
+training is kept, so an interrupted benchmark goes on. Run one at a time: another job beside it doubles the time.
+"""
+
+import argparse
+import json
+import statistics
+import time
+from dataclasses import replace
+from math import sqrt
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from bench_vision import FACTORY, INPUT, TASK
+from scipy import stats
+
+from compressor.context import RunContext, Teacher
+from compressor.data import Data
+from compressor.data.batches import Subset
+from compressor.data.load import load_data, shorten
+from compressor.data.splits import stratified
+from compressor.data.unlabeled import with_unlabeled
+from compressor.digests import module_digest
+from compressor.distill import KdSettings, recover
+from compressor.distill.stage import Distill
+from compressor.factories import build
+from compressor.loading import load_file
+from compressor.models import FactoryRef, ModelInfo, TorchModel
+from compressor.target import Budget, Target
+from compressor.tasks import make_task
+from compressor.training import TrainSettings, evaluate
+
+STUDENT = FactoryRef(reference=FACTORY.reference, arguments={**FACTORY.arguments, "width": 16, "layers": [1, 1, 1]})
+SCREENED, FEW = 20_000, 2_000
+FEATURES = {
+    "hint": 1.0,
+    "attention_transfer": 50.0,
+    "rkd_distance": 25.0,
+    "rkd_angle": 50.0,
+    "similarity_preserving": 500.0,
+}
+
+
+def objectives() -> dict[str, KdSettings | None]:
+    """By name; None is the control."""
+    found: dict[str, KdSettings | None] = {"control": None, "label_smoothing": KdSettings(label_smoothing=0.1)}
+    for alpha in (0.3, 0.5, 0.7, 0.9):
+        for temperature in (2.0, 4.0, 8.0):
+            found[f"kd_kl-a{alpha:g}-t{temperature:g}"] = KdSettings(alpha=alpha, temperature=temperature)
+    found["logit_mse"] = KdSettings(alpha=0.5, response="logit_mse")
+    found["decoupled_kd"] = KdSettings(alpha=0.5, response="decoupled_kd")
+    for loss, weight in FEATURES.items():
+        terms = [{"loss": loss, "weight": weight}]
+        found[f"kd_kl+{loss}"] = KdSettings.model_validate({"alpha": 0.5, "terms": terms})
+        found[f"labels+{loss}"] = KdSettings.model_validate({"alpha": 0.0, "terms": terms})
+    return found
+
+
+class Bench:
+    """Trainings that are done once and kept.
+
+    Args:
+        out: Where.
+        teacher: The checkpoint.
+        train: How long and how, the same for all.
+    """
+
+    def __init__(self, out: Path, teacher: Path, train: TrainSettings) -> None:
+        loaded = load_file(teacher)
+        assert isinstance(loaded, TorchModel)
+        self.out, self.teacher, self.train = out, loaded, train
+        self.data = load_data("fashion-mnist", inputs=INPUT)
+
+    def context(self, workdir: Path, seed: int, data: Data, teachers: bool) -> RunContext:
+        """The run's facts for one training."""
+        return RunContext(
+            task=make_task(TASK),
+            data=data,
+            target=Target(runtime="onnxruntime"),
+            budget=Budget(),
+            reference=self.teacher,
+            teachers=(Teacher(self.teacher),) if teachers else (),
+            student=None,
+            device="cuda" if torch.cuda.is_available() else "cpu",
+            workdir=workdir,
+            seed=seed,
+        )
+
+    def train_one(self, name: str, kd: KdSettings | None, seed: int, data: Data) -> dict[str, Any]:
+        """Validation and test score of one student; from the folder if it was trained before."""
+        facts = [self.train.model_dump(), kd and kd.model_dump(), data.fingerprint, module_digest(self.teacher.module)]
+        path = self.out / f"{name}-seed-{seed}.json"
+        if path.exists() and (known := json.loads(path.read_text()))["facts"] == json.loads(json.dumps(facts)):
+            return dict(known)
+        torch.manual_seed(seed)
+        module = build(STUDENT)
+        smoothed = kd is not None and kd.label_smoothing > 0
+        ctx = self.context(self.out / f"{name}-seed-{seed}", seed, data, kd is not None and not smoothed)
+        started = time.perf_counter()
+        result = recover(module, ctx, self.train, kd or KdSettings())
+        row = {
+            "facts": facts,
+            "validation": result.score,
+            "test": evaluate(module, ctx, "test").value,
+            "steps": result.steps,
+            "seconds": time.perf_counter() - started,
+        }
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(json.dumps(row))
+        print(f"{name} seed {seed}: validation {row['validation']:.4f}, {row['seconds']:.0f} s", flush=True)
+        return row
+
+    def table(self, names: list[str], seeds: range, data: Data, split: str) -> None:
+        """Every objective against the control, paired by seed."""
+        known = objectives()
+        control = [self.train_one("control", None, seed, data)[split] for seed in seeds]
+        print(f"\n| objective | {split} | against the control | 95 % interval |\n| --- | --- | --- | --- |")
+        print(f"| control | {statistics.fmean(control):.4f} | | |")
+        for name in names:
+            scores = [self.train_one(name, known[name], seed, data)[split] for seed in seeds]
+            print(f"| {name} | {statistics.fmean(scores):.4f} | {interval(scores, control)} |", flush=True)
+
+
+def interval(scores: list[float], control: list[float]) -> str:
+    """Mean paired difference ± its standard error, and the 95 % t interval, in points."""
+    differences = 100 * (np.array(scores) - np.array(control))
+    if len(differences) < 2:
+        return f"{differences.mean():+.2f} | one seed"
+    error = differences.std(ddof=1) / sqrt(len(differences))
+    half = stats.t.ppf(0.975, len(differences) - 1) * error
+    low, high = differences.mean() - half, differences.mean() + half
+    return f"{differences.mean():+.2f} ± {error:.2f} | {low:+.2f} to {high:+.2f}"
+
+
+def few_labels(data: Data) -> Data:
+    """2,000 samples with labels, drawn stratified, and all others without."""
+    chosen = stratified(data.train.labels, FEW, seed=0)
+    rest = torch.ones(len(data.train), dtype=torch.bool)
+    rest[chosen] = False
+    labelled = replace(data, train=Subset(data.train, chosen), fingerprint=f"{data.fingerprint} {FEW} labels")
+    return with_unlabeled(labelled, Subset(data.train, rest.nonzero().flatten()), "the rest of train")
+
+
+def time_cache(bench: Bench, rounds: int) -> None:
+    """An epoch of the student alone, with its teacher, and with the teacher's answers kept; in turn, one run."""
+    train = bench.train.model_copy(update={"epochs": 2})
+    data = shorten(bench.data, SCREENED, 500)
+    settings = {"alone": None, "asked": KdSettings(), "kept": KdSettings(cache="on", views=1)}
+    seconds: dict[str, list[float]] = {name: [] for name in settings}
+    for number in range(rounds):
+        for name, kd in settings.items():
+            ctx = bench.context(bench.out / f"cache-{name}-{number}-{time.time_ns()}", 0, data, kd is not None)
+            result = recover(build(STUDENT), ctx, train, kd or KdSettings())
+            # The second epoch: the first fills the cache.
+            seconds[name].append(result.history[1]["seconds"])
+    ratios = {name: [a / b for a, b in zip(times, seconds["alone"], strict=True)] for name, times in seconds.items()}
+    print("\n| epoch | seconds, median | against the student alone |\n| --- | --- | --- |")
+    for name, times in seconds.items():
+        spread = f"{min(ratios[name]):.2f} to {max(ratios[name]):.2f}"
+        print(f"| {name} | {statistics.median(times):.1f} | {statistics.median(ratios[name]):.2f} ({spread}) |")
+
+
+def born_again(bench: Bench, seeds: range) -> None:
+    """Generations of the student, their ensemble, and the control with as many attempts."""
+    stage = Distill(generations=3, train=bench.train)
+    rows = []
+    for seed in seeds:
+        torch.manual_seed(seed)
+        model = TorchModel(build(STUDENT), ModelInfo(factory=STUDENT, inputs=(INPUT,)))
+        ctx = bench.context(bench.out / f"born-again-seed-{seed}", seed, bench.data, teachers=True)
+        metrics = stage.run(model, ctx).metrics
+        rows.append({**metrics["generations"], "mean of all": metrics["ensemble_validation_score"]})
+        print(rows[-1], flush=True)
+    print("\n| generation | validation | against the first | 95 % interval |\n| --- | --- | --- | --- |")
+    first = [row["generation-1"] for row in rows]
+    for name in rows[0]:
+        scores = [row[name] for row in rows]
+        print(f"| {name} | {statistics.fmean(scores):.4f} | {interval(scores, first)} |")
+
+
+def main() -> None:
+    """One part of the benchmark."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("part", choices=("screen", "confirm", "few", "cache", "born-again"))
+    parser.add_argument("names", nargs="*", help="objectives; all where none is named")
+    parser.add_argument("--out", type=Path, default=Path(".cache/bench_distill"))
+    parser.add_argument("--teacher", type=Path, default=Path(".cache/bench_vision/teacher.pt"))
+    parser.add_argument("--epochs", type=int, default=20)
+    parser.add_argument("--lr", type=float, default=TrainSettings().lr)
+    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--first-seed", type=int, default=0)
+    arguments = parser.parse_args()
+    train = TrainSettings(epochs=arguments.epochs, lr=arguments.lr)
+    bench = Bench(arguments.out / arguments.part, arguments.teacher, train)
+    seeds = range(arguments.first_seed, arguments.first_seed + arguments.seeds)
+    names = arguments.names or [name for name in objectives() if name != "control"]
+    if arguments.part == "screen":
+        bench.table(names, seeds, shorten(bench.data, SCREENED, len(bench.data.validation)), "validation")
+    elif arguments.part == "confirm":
+        bench.table(names, seeds, bench.data, "test")
+    elif arguments.part == "few":
+        bench.table(arguments.names or ["kd_kl-a0.9-t4"], seeds, few_labels(bench.data), "test")
+    elif arguments.part == "cache":
+        time_cache(bench, arguments.seeds)
+    else:
+        born_again(bench, seeds)
+
+
+if __name__ == "__main__":
+    main()
