@@ -11,6 +11,7 @@ EXTRAS = {
     "transformers": "hf",
     "optimum": "hf",
     "tensorrt": "tensorrt",
+    "optuna": "tune",
 }
 
 

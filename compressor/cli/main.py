@@ -17,6 +17,7 @@ COMMANDS = {
     "train": ("compressor.cli.train:train", "Train or fine-tune a network, to be the teacher."),
     "plan": ("compressor.cli.plan:plan", "Check a run without training anything."),
     "run": ("compressor.cli.run:run", "Distil, prune, quantize and export a trained model."),
+    "tune-kd": ("compressor.cli.tune:tune_kd", "Try distillation objectives and say which one helps."),
     "measure": ("compressor.cli.measure:measure", "Measure any model file: size, compute, latency, score."),
     "profiles": ("compressor.cli.profiles:profiles", "List, show, copy and check profiles."),
     "stages": ("compressor.cli.stages:stages", "List the stages and show their settings."),

@@ -63,13 +63,13 @@ class Distill(Stage):
     def check(self, model: Form, ctx: RunContext) -> list[str]:
         """Choose and build the student, and show it the data."""
         assert isinstance(model, TorchModel)
-        chosen = self._choose(model, ctx)
+        chosen = self.student_for(model, ctx)
         ctx.task.check(chosen.model.module, ctx.data)
         return [f"student: {chosen.reason}", *describe(chosen.model.module, ctx, self.kd)]
 
     def run(self, model: TorchModel, ctx: RunContext) -> StageResult:
         """Train the student; its best epoch by validation is the result, of several generations the best of them."""
-        chosen = self._choose(model, ctx)
+        chosen = self.student_for(model, ctx)
         if self.generations > 1:
             return born_again(chosen.model, ctx, self)
         student = chosen.model
@@ -90,7 +90,8 @@ class Distill(Stage):
         }
         return StageResult(student, metrics, notes)
 
-    def _choose(self, model: TorchModel, ctx: RunContext) -> Chosen:
+    def student_for(self, model: TorchModel, ctx: RunContext) -> Chosen:
+        """The network to train: as the settings choose it, or the one that the run was given."""
         if ctx.student is not None:
             return Chosen(ctx.student, "the network given with --student")
         if self.student == "same":

@@ -1,0 +1,62 @@
+"""Halving leaves objectives behind, the finalists are repeated, and advice needs more than luck."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from compressor.context import Progress
+from compressor.distill.stage import Distill
+from compressor.errors import PlanError
+from compressor.pipeline import Job
+from compressor.pipeline.tune import CANDIDATES, CONTROL, Tried, _advice, tune
+from compressor.profile import load_profile
+from compressor.training import TrainSettings
+
+MakeJob = Callable[..., Job]
+ONCE = TrainSettings(batch_size=64, precision="fp32", crop=0)
+
+
+def distilling(make_job: MakeJob, **changed: Any) -> Job:
+    job = make_job(seeds=2, **changed)
+    return replace(job, profile=replace(job.profile, stages=(Distill(train=ONCE), *job.profile.stages)))
+
+
+def test_every_candidate_is_tried_and_the_best_are_repeated(make_job: MakeJob) -> None:
+    said: list[Progress] = []
+    tuned = tune(distilling(make_job), samples=200, epochs=4, progress=said.append)
+    assert {one.name for one in tuned.tried} == {CONTROL, *CANDIDATES}
+    repeated = [one for one in tuned.tried if one.difference is not None]
+    assert len(repeated) == 2 and all(one.stderr is not None and one.epochs == 4 for one in repeated)
+    assert min(one.epochs for one in tuned.tried) < 4, "halving left none behind"
+    assert tuned.advice
+    assert {event.what for event in said} >= {CONTROL, *CANDIDATES}
+
+
+def tried(name: str, difference: float, stderr: float) -> Tried:
+    return Tried(name, CANDIDATES[name], 8, 0.9, difference, stderr)
+
+
+def test_advice_is_what_a_profile_takes(make_job: MakeJob) -> None:
+    job = distilling(make_job)
+    winner = tried("kd_kl, alpha 0.5, attention", 0.01, 0.002)
+    advice, overrides = _advice([winner, tried("kd_kl, alpha 0.3, T 4", 0.004, 0.002)], job)
+    assert advice == "kd_kl, alpha 0.5, attention beats labels alone by +0.0100 ± 0.0020 over 2 seeds"
+    kinds = {"distill", "prune"}
+    assert {text.partition(".")[0] for text in overrides} == kinds
+    profile = load_profile("mobile-cpu", overrides)
+    for stage in profile.stages[:2]:
+        assert stage.kd.alpha == 0.5 and stage.kd.terms[0].loss == "attention_transfer"  # type: ignore[attr-defined]
+
+
+def test_a_tie_is_reported_as_a_tie(make_job: MakeJob) -> None:
+    advice, overrides = _advice([tried("kd_kl, alpha 0.3, T 4", 0.003, 0.002)], distilling(make_job))
+    assert advice.startswith("no objective beat labels alone") and overrides == []
+
+
+def test_what_cannot_be_tuned_is_refused(make_job: MakeJob) -> None:
+    with pytest.raises(PlanError, match="no distill stage"):
+        tune(make_job(seeds=2))
+    with pytest.raises(PlanError, match="one seed"):
+        tune(replace(distilling(make_job), seeds=1))
