@@ -34,6 +34,6 @@ def plan(command: str, /, as_json: bool, **typed: Any) -> None:
         out.print(f"note: {note}", markup=False)
     if planned.seconds is not None:
         unit = "h:mm:ss" if planned.seconds >= 3600 else "m:ss"
-        out.print(f"time: at most {duration(planned.seconds)} ({unit}), a smaller student is faster")
+        out.print(f"training: about {duration(planned.seconds)} ({unit})")
     if planned.memory_bytes is not None:
         out.print(f"memory: about {planned.memory_bytes / 1e9:.1f} GB")

@@ -5,12 +5,10 @@ from dataclasses import replace
 from compressor.context import RunContext, ShowProgress
 from compressor.errors import InputError, did_you_mean
 from compressor.measure import Snapshot, paired_drop, score_outputs
-from compressor.pipeline.job import Job, report_progress
+from compressor.pipeline.job import WHOLE_RUN, Job, report_progress
 from compressor.pipeline.loop import Arm, run_alone, run_arm
 from compressor.pipeline.summary import kd_comparison
 from compressor.report import KdComparison, StageRecord
-
-WHOLE_RUN = "run"
 
 
 def check_control(job: Job) -> None:

@@ -16,6 +16,8 @@ from compressor.profile import Profile
 from compressor.stage import Stage
 from compressor.tasks import Task
 
+# What ``--control`` alone compares.
+WHOLE_RUN = "run"
 QUICK_TRAIN, QUICK_OTHER, QUICK_EPOCHS = 1000, 500, 1
 
 

@@ -13,11 +13,15 @@ import torch
 from compressor.context import RunContext
 from compressor.data.load import shorten
 from compressor.distill import Distillation, KdSettings
+from compressor.distill.stage import Distill
 from compressor.errors import PlanError
 from compressor.measure import score_form
 from compressor.models import FORM_NAMES, TorchModel
-from compressor.pipeline.job import Job, prepared
+from compressor.pipeline.job import WHOLE_RUN, Job, prepared
 from compressor.profile import chain_faults
+from compressor.training import TrainSettings
+from compressor.training.evaluate import is_channels_last
+from compressor.training.precision import autocast
 
 PROBE_STEPS = 3
 TEACHER_SAMPLES = 1000
@@ -49,7 +53,7 @@ class Plan:
     Args:
         lines: One per stage.
         notes: About the data and the run.
-        seconds: Training time at most, from the reference's own step time; None without training.
+        seconds: Training time, about: from a few steps of the student with its teachers; None without training.
         memory_bytes: Peak memory of the process after such a step.
     """
 
@@ -130,26 +134,45 @@ def teacher_notes(job: Job) -> list[str]:
 
 
 def _estimate(job: Job) -> tuple[float | None, int | None]:
-    """An upper bound: every epoch at the cost of the reference's own step with its teacher."""
-    trained = [train for stage in job.stages if (train := getattr(stage, "train", None)) is not None]
-    if not trained:
-        return None, None
+    """Every epoch at the cost of a step of the student with its teachers, in the faster precision.
+
+    The student is the one that the distill stage would train; pruning makes it cheaper still. Each control
+    without teachers costs at most as much again.
+    """
+    total = 0.0
+    network = job.model
     with tempfile.TemporaryDirectory() as folder:
         ctx = job.context(Path(folder), job.all_teachers)
-        step = _seconds_per_step(job.model, ctx, trained[0].batch_size)
-    steps = sum(train.epochs * job.data.steps_per_epoch(train.batch_size) for train in trained)
+        for stage in job.stages:
+            trainings = 1
+            if isinstance(stage, Distill):
+                network = stage.student_for(network, ctx).model
+                trainings = stage.generations + stage.ensemble
+            train = getattr(stage, "train", None)
+            if train is not None:
+                steps = trainings * train.epochs * job.data.steps_per_epoch(train.batch_size)
+                controls = sum(name in (stage.kind, WHOLE_RUN) for name in job.control)
+                total += (1 + controls) * steps * _seconds_per_step(network, ctx, train)
+    if not total:
+        return None, None
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
-    return steps * step * job.seeds, peak
+    return total * job.seeds, peak
 
 
-def _seconds_per_step(model: TorchModel, ctx: RunContext, batch_size: int) -> float:
+def _seconds_per_step(model: TorchModel, ctx: RunContext, train: TrainSettings) -> float:
     module = copy.deepcopy(model.module).to(ctx.device).train()
+    if train.channels_last and any(p.dim() == 4 for p in module.parameters()):
+        module.to(memory_format=torch.channels_last)
     objective = Distillation(ctx, KdSettings(), module)
-    batch = next(ctx.data.training_batches(batch_size, ctx.seed, epoch=0)).to(ctx.device)
-    times = []
+    batch = next(ctx.data.training_batches(train.batch_size, ctx.seed, epoch=0))
+    moved = batch.to(ctx.device, is_channels_last(module))
+    times: dict[str, list[float]] = {"fp32": [], "bf16": []} if train.precision == "auto" else {train.precision: []}
     with torch.random.fork_rng():
         for _ in range(PROBE_STEPS):
-            start = time.perf_counter()
-            objective(module, batch, 0.0).total.backward()
-            times.append(time.perf_counter() - start)
-    return statistics.median(times)
+            for precision, taken in times.items():
+                start = time.perf_counter()
+                with autocast(ctx.device, precision):
+                    loss = objective(module, moved, 0.0).total
+                loss.backward()
+                taken.append(time.perf_counter() - start)
+    return min(statistics.median(taken) for taken in times.values())
