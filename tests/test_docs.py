@@ -71,7 +71,7 @@ class TestTheGuidesStage(StageContract):
 def test_commands_in_the_readme_exist() -> None:
     from compressor.cli.main import COMMANDS
 
-    named = set(re.findall(r"compress (\w+)", (ROOT / "README.md").read_text()))
+    named = set(re.findall(r"compress ([\w-]+)", (ROOT / "README.md").read_text()))
     assert named == set(COMMANDS)
 
 
