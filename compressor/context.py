@@ -95,12 +95,12 @@ class RunContext:
         task: What a batch means.
         data: The three splits.
         target: The device.
-        budget: What the last artifact may cost.
         reference: The untouched input model: the yardstick, and the teacher unless others are given.
+        workdir: The stage's own folder; it writes nowhere else but into ``shared``.
+        budget: What the last artifact may cost.
         teachers: Whose outputs are distilled; empty in the control arm, which trains on labels alone.
         student: The network that ``distill`` trains, already built, or None where the stage chooses.
         device: A torch device, ``"cpu"`` or ``"cuda"``.
-        workdir: The stage's own folder; it writes nowhere else but into ``shared``.
         seed: Seeds data order, augmentation and fresh weights.
         control: Whether stages also run their own control comparisons.
         shared: A folder of the run for what several stages use and can be made again; None for ``workdir``.
@@ -110,13 +110,13 @@ class RunContext:
     task: Task
     data: Data
     target: Target
-    budget: Budget
     reference: TorchModel
-    teachers: tuple[Teacher, ...]
-    student: TorchModel | None
-    device: str
     workdir: Path
-    seed: int
+    budget: Budget = field(default_factory=Budget)
+    teachers: tuple[Teacher, ...] = ()
+    student: TorchModel | None = None
+    device: str = "cpu"
+    seed: int = 0
     control: bool = False
     shared: Path | None = None
     progress: ShowProgress = field(default=silent)

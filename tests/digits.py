@@ -13,7 +13,7 @@ from compressor.data import Data
 from compressor.data.batches import Normalise, TensorSplit
 from compressor.export.onnx import export_onnx
 from compressor.models import InputSpec, ModelInfo, OnnxModel, TorchModel
-from compressor.target import Budget, Target
+from compressor.target import Target
 from compressor.tasks import make_task
 
 MEAN, STD = 0.3, 0.38
@@ -83,13 +83,9 @@ def context(trained: TorchModel, data: Data, tmp_path: Path) -> Callable[..., Ru
             task=make_task("image-classification"),
             data=data,
             target=target or Target(runtime="onnxruntime"),
-            budget=Budget(),
             reference=trained,
             teachers=(Teacher(trained),),
-            student=None,
-            device="cpu",
             workdir=workdir,
-            seed=0,
         )
 
     return make

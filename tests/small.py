@@ -9,7 +9,7 @@ from compressor.data import Data
 from compressor.data.load import load_data, shorten
 from compressor.factories import build, parse_factory
 from compressor.models import InputSpec, ModelInfo, TorchModel
-from compressor.target import Budget, Target
+from compressor.target import Target
 from compressor.tasks import make_task
 
 FACTORY = "compressor.factories.small_images:resnet"
@@ -37,11 +37,7 @@ def small_context(workdir: Path, target: Target | None = None) -> RunContext:
         task=make_task("image-classification"),
         data=small_data(),
         target=target or Target(runtime="onnxruntime"),
-        budget=Budget(),
         reference=reference,
         teachers=(Teacher(reference),),
-        student=None,
-        device="cpu",
         workdir=workdir,
-        seed=0,
     )

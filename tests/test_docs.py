@@ -12,7 +12,7 @@ from torch import nn
 from compressor.context import RunContext, Teacher
 from compressor.models import ModelInfo, TorchModel
 from compressor.stage import Stage
-from compressor.target import Budget, Target
+from compressor.target import Target
 from compressor.tasks import make_task
 from compressor.testing import StageContract
 
@@ -49,13 +49,9 @@ class TestTheGuidesStage(StageContract):
             task=make_task("image-classification"),
             data=data,
             target=Target(runtime="onnxruntime"),
-            budget=Budget(),
             reference=reference,
             teachers=(Teacher(reference),),
-            student=None,
-            device="cpu",
             workdir=workdir,
-            seed=0,
         )
 
     def test_halves_the_weights(self, tmp_path: Path) -> None:

@@ -37,7 +37,7 @@ from compressor.distill.stage import Distill
 from compressor.factories import build
 from compressor.loading import load_file
 from compressor.models import FactoryRef, ModelInfo, TorchModel
-from compressor.target import Budget, Target
+from compressor.target import Target
 from compressor.tasks import make_task
 from compressor.training import TrainSettings, evaluate
 
@@ -88,10 +88,8 @@ class Bench:
             task=make_task(TASK),
             data=data,
             target=Target(runtime="onnxruntime"),
-            budget=Budget(),
             reference=self.teacher,
             teachers=(Teacher(self.teacher),) if teachers else (),
-            student=None,
             device="cuda" if torch.cuda.is_available() else "cpu",
             workdir=workdir,
             seed=seed,

@@ -27,7 +27,7 @@ from compressor.data.load import load_data
 from compressor.distill import Distillation, KdSettings
 from compressor.factories import build
 from compressor.models import FactoryRef, ModelInfo, TorchModel
-from compressor.target import Budget, Target
+from compressor.target import Target
 from compressor.tasks import make_task
 from compressor.training import Loss, TrainSettings, fit
 
@@ -159,13 +159,9 @@ def main() -> None:
             task=make_task(TASK),
             data=data,
             target=Target(runtime="onnxruntime"),
-            budget=Budget(),
             reference=teacher,
             teachers=(Teacher(teacher),),
-            student=None,
-            device="cpu",
             workdir=Path(folder),
-            seed=0,
         )
         same = against_itself(bare(), bare(), arguments.pairs)
         ours = against_fit(copy.deepcopy(student), ctx, bare(), arguments.pairs)

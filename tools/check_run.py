@@ -30,7 +30,7 @@ from compressor.models import QuantizedModel, TorchForm, TorchModel
 from compressor.quantize.stage import Quantize
 from compressor.report import Report
 from compressor.runners import OnnxRunner, TorchRunner
-from compressor.target import Budget, Target
+from compressor.target import Target
 from compressor.tasks import make_task
 
 AGREEMENT, ERROR, POINTS, SLOWER = 0.995, 0.05, 0.003, 1.1
@@ -160,11 +160,7 @@ def check_run(run: Path, checks: Checks) -> None:
             task=make_task(pruned.info.task),
             data=data,
             target=target,
-            budget=Budget(),
             reference=pruned,
-            teachers=(),
-            student=None,
-            device="cpu",
             workdir=Path(scratch),
             seed=report.seed,
         )

@@ -39,7 +39,7 @@ def _record(options: ModelOptions, threads: int, batch_size: int) -> StageRecord
     from compressor.context import RunContext
     from compressor.measure import snapshot
     from compressor.pipeline.job import torch_device
-    from compressor.target import Budget, Target
+    from compressor.target import Target
     from compressor.tasks import make_task
 
     model = options.load_model()
@@ -49,10 +49,7 @@ def _record(options: ModelOptions, threads: int, batch_size: int) -> StageRecord
             task=make_task(options.task or model.info.task),
             data=data,
             target=Target(runtime="onnxruntime", threads=threads, batch_size=batch_size),
-            budget=Budget(),
             reference=model,  # type: ignore[arg-type]
-            teachers=(),
-            student=None,
             device=torch_device(options.device),
             workdir=Path(folder),
             seed=options.seed,

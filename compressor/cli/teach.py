@@ -9,7 +9,7 @@ from compressor.distill import labels_only
 from compressor.loading import save_checkpoint
 from compressor.models import TorchModel
 from compressor.pipeline.job import input_spec, torch_device
-from compressor.target import Budget, Target
+from compressor.target import Target
 from compressor.tasks import Task
 from compressor.training import TrainSettings, evaluate, fit
 
@@ -49,10 +49,7 @@ def train_teacher(
         task=task,
         data=data,
         target=Target(runtime="onnxruntime"),
-        budget=Budget(),
         reference=model,
-        teachers=(),
-        student=None,
         device=torch_device(device),
         workdir=workdir,
         seed=seed,

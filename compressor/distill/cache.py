@@ -89,10 +89,11 @@ def worth_caching(student: nn.Module, ask: AskTeacher, ctx: RunContext, kd: KdSe
         kd: Its ``cache`` and ``views``.
         train: How many epochs.
     """
+    if kd.cache != "auto":
+        return kd.cache == "on"
     size = 4 * kd.views * len(ctx.data.train) * len(ctx.data.classes)
-    possible = not kd.terms and train.epochs > kd.views and size <= LARGEST_BYTES
-    if kd.cache != "auto" or not possible:
-        return kd.cache == "on" and not kd.terms
+    if kd.terms or train.epochs <= kd.views or size > LARGEST_BYTES:
+        return False
     batch = next(ctx.data.training_batches(train.batch_size, ctx.seed, epoch=0)).to(ctx.device)
     copied = copy.deepcopy(student).to(ctx.device).train()
     own = _seconds(lambda: ctx.task.loss(ctx.task.forward(copied, batch), batch).backward())

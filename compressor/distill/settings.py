@@ -65,4 +65,6 @@ class KdSettings(BaseModel):
         names = [term.loss for term in self.terms]
         if len(set(names)) < len(names):
             raise ValueError("terms has the same loss twice: give one term several pairs of layers")
+        if self.terms and self.cache == "on":
+            raise ValueError("cache = 'on' keeps answers, not the features that terms need: set 'auto' or 'off'")
         return self

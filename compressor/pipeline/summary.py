@@ -67,6 +67,8 @@ def kd_comparison(
         verdict = "no difference that two standard errors could tell"
     else:
         verdict = "distillation won" if difference > 0 else "distillation LOST to labels alone"
+    if seeds == 1 and stderr is not None:
+        verdict += " (one seed: the error is the test samples' alone, --seeds 3 adds that of the training)"
     return KdComparison(
         with_kd=with_kd, without_kd=without_kd, seeds=seeds, difference=difference, stderr=stderr, verdict=verdict
     )

@@ -28,7 +28,7 @@ from compressor.models import TorchModel
 from compressor.quantize.stage import Quantize
 from compressor.report import Report, StageRecord
 from compressor.runners import OnnxRunner
-from compressor.target import Budget, Target
+from compressor.target import Target
 from compressor.tasks import make_task
 
 # Factory, its arguments, pixels, epochs and learning rate of the teacher. MobileNetV2 divides sizes by 32.
@@ -125,14 +125,15 @@ def test_it_is_smaller_and_still_scores(done: Done) -> None:
 
 
 def test_it_is_faster_or_says_that_it_is_not(done: Done) -> None:
-    teacher, pruned, last = (done.by_kind[kind] for kind in ("reference", "prune", "export"))
+    pruned, last = (done.by_kind[kind] for kind in ("prune", "export"))
     assert last.latency_ms.p50 and last.latency_ms.runtime.startswith("onnxruntime")
     faster = [note for note in last.notes if "fp32 on this machine" in note]
     assert len(faster) == 1
     ratio = last.metrics["int8_latency_ms"] / last.metrics["fp32_latency_ms"]
     assert ("SLOWER" in faster[0]) == (ratio > 1.1)
-    assert pruned.latency_ms.p50 < teacher.latency_ms.p50
-    assert done.report.ratios.latency == pytest.approx(teacher.latency_ms.p50 / last.latency_ms.p50, rel=0.2)
+    # Each was timed in turn with the reference: two measurements at different times say nothing together.
+    assert pruned.latency_ms.p50 < pruned.latency_ms.reference_p50
+    assert done.report.ratios.latency == pytest.approx(last.latency_ms.reference_p50 / last.latency_ms.p50)
 
 
 def test_every_convolution_is_an_integer_one(done: Done) -> None:
@@ -177,13 +178,8 @@ def ours_and_theirs(done: Done, folder: Path) -> tuple[Path, Path]:
         task=make_task("image-classification"),
         data=done.data,
         target=Target(runtime="onnxruntime"),
-        budget=Budget(),
         reference=pruned,
-        teachers=(),
-        student=None,
-        device="cpu",
         workdir=folder,
-        seed=0,
     )
     examples = (done.images(2),)
     plain = export_onnx(pruned, folder / "float.onnx", examples)

@@ -53,7 +53,9 @@ def test_what_cannot_be_measured_is_neither_met_nor_missed() -> None:
     [(0.01, 0.002, "won"), (-0.01, 0.002, "LOST"), (0.003, 0.002, "no difference"), (0.01, None, "no error")],
 )
 def test_a_difference_is_put_in_words(difference: float, stderr: float | None, words: str) -> None:
-    assert words in kd_comparison(0.9 + difference, 0.9, 1, difference, stderr).verdict
+    verdicts = [kd_comparison(0.9 + difference, 0.9, seeds, difference, stderr).verdict for seeds in (1, 3)]
+    assert all(words in verdict for verdict in verdicts)
+    assert ("one seed" in verdicts[0]) and ("one seed:" not in verdicts[1])
 
 
 def test_a_missing_reference_latency_gives_no_ratio() -> None:
