@@ -152,7 +152,8 @@ def few_labels(data: Data) -> Data:
 
 def time_cache(bench: Bench, rounds: int) -> None:
     """An epoch of the student alone, with its teacher, and with the teacher's answers kept; in turn, one run."""
-    train = bench.train.model_copy(update={"epochs": 2})
+    # One precision for all: "auto" would time each with its own teacher beside it.
+    train = bench.train.model_copy(update={"epochs": 2, "precision": "bf16"})
     data = shorten(bench.data, SCREENED, 500)
     settings = {"alone": None, "asked": KdSettings(), "kept": KdSettings(cache="on", views=1)}
     seconds: dict[str, list[float]] = {name: [] for name in settings}

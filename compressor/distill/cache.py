@@ -5,6 +5,7 @@ import hashlib
 import os
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -36,6 +37,10 @@ class TeacherCache:
         path: The file; made where it isn't there, atomically. Others of its kind beside it have another
             key and are removed.
         shape: Views, samples, classes.
+
+    Attributes:
+        asked: For how many samples the teachers were asked.
+        answered: How many came from the file.
     """
 
     def __init__(self, ask: AskTeacher, path: Path, shape: tuple[int, int, int]) -> None:
@@ -49,15 +54,21 @@ class TeacherCache:
         self.asked = self.answered = 0
 
     def __call__(self, batch: Batch) -> Answers:
-        """The answers for a batch's view of its samples: from the file if all are there."""
+        """The answers for a batch's view of its samples; teachers are asked for those that the file hasn't.
+
+        An epoch drops its last, smaller batch: the samples that it left out are spread over the next one's.
+        """
         rows = self._kept[batch.view, batch.indices.numpy()]
-        if not np.isnan(rows).any():
-            self.answered += 1
-            return Answers(torch.from_numpy(rows).to(batch.labels.device))
-        self.asked += 1
-        answers = self._ask(batch)
-        self._kept[batch.view, batch.indices.numpy()] = answers.logits.float().cpu().numpy()
-        return answers
+        missing = torch.from_numpy(np.isnan(rows).any(axis=1))
+        if bool(missing.any()):
+            indices = batch.indices[missing]
+            here = missing.to(batch.labels.device)
+            inputs = tuple(tensor[here] for tensor in batch.inputs)
+            answers = self._ask(replace(batch, inputs=inputs, labels=batch.labels[here], indices=indices))
+            rows[missing.numpy()] = self._kept[batch.view, indices.numpy()] = answers.logits.float().cpu().numpy()
+            self.asked += len(indices)
+        self.answered += len(batch.indices) - int(missing.sum())
+        return Answers(torch.from_numpy(rows).to(batch.labels.device))
 
 
 def cached(ask: AskTeacher, ctx: RunContext, kd: KdSettings, train: TrainSettings) -> TeacherCache:

@@ -49,11 +49,28 @@ def test_each_view_is_asked_for_once_and_answered_to_the_bit(tmp_path: Path) -> 
     for epoch in range(4):
         for batch in batches(ctx, epoch):
             torch.testing.assert_close(cache(batch).logits, ask(batch).logits, rtol=1e-5, atol=1e-5)
-    steps = ctx.data.steps_per_epoch(64)
-    assert (cache.asked, cache.answered) == (2 * steps, 2 * steps)
+    # An epoch of 4 batches of 64 shows all 256 samples.
+    assert (cache.asked, cache.answered) == (2 * 256, 2 * 256)
     again = cached(ask, ctx, KD, TRAIN)
     assert torch.equal(again(batches(ctx, 0)[0]).logits, cache(batches(ctx, 0)[0]).logits)
-    assert (again.asked, again.answered) == (0, 1)
+    assert (again.asked, again.answered) == (0, 64)
+
+
+def test_only_the_samples_that_are_missing_are_asked_for(tmp_path: Path) -> None:
+    ctx = small.small_context(tmp_path)
+    ask = mean_of_teachers(ctx)
+    asked: list[int] = []
+
+    def counting(batch: Batch) -> Answers:
+        asked.append(len(batch.inputs[0]))
+        return ask(batch)
+
+    cache = cached(counting, ctx, KD, TRAIN)
+    for epoch in (0, 2):
+        for batch in ctx.data.training_batches(100, ctx.seed, epoch, Augment(1), views=2):
+            torch.testing.assert_close(cache(batch).logits, ask(batch).logits, rtol=1e-5, atol=1e-5)
+    assert asked[:2] == [100, 100]
+    assert 0 < sum(asked[2:]) <= 56, "the first epoch left out 56 of 256 samples"
 
 
 def test_another_key_drops_the_file(tmp_path: Path) -> None:
@@ -77,17 +94,17 @@ def test_another_key_drops_the_file(tmp_path: Path) -> None:
 
 def test_a_torn_row_and_a_foreign_file_are_asked_for_again(tmp_path: Path) -> None:
     path = tmp_path / f"{PREFIX}x.npy"
-    batch = Batch((torch.zeros(2, 1),), torch.zeros(2), torch.tensor([3, 1]))
     logits = torch.tensor([[1.0, 2.0], [3.0, 4.0]])
-    TeacherCache(lambda _: Answers(logits), path, (1, 4, 2))(batch)
+    batch = Batch((logits,), torch.zeros(2), torch.tensor([3, 1]))
+    TeacherCache(lambda asked: Answers(asked.inputs[0]), path, (1, 4, 2))(batch)
     kept = np.load(path, mmap_mode="r+")
     kept[0, 3, 1] = np.nan
     kept.flush()
-    cache = TeacherCache(lambda _: Answers(logits), path, (1, 4, 2))
-    assert torch.equal(cache(batch).logits, logits) and cache.asked == 1
+    cache = TeacherCache(lambda asked: Answers(asked.inputs[0]), path, (1, 4, 2))
+    assert torch.equal(cache(batch).logits, logits) and (cache.asked, cache.answered) == (1, 1)
     path.write_bytes(path.read_bytes()[:100])
-    cache = TeacherCache(lambda _: Answers(logits), path, (1, 4, 2))
-    assert torch.equal(cache(batch).logits, logits) and cache.asked == 1
+    cache = TeacherCache(lambda asked: Answers(asked.inputs[0]), path, (1, 4, 2))
+    assert torch.equal(cache(batch).logits, logits) and cache.asked == 2
 
 
 def write_forever(path: Path) -> None:
