@@ -1,14 +1,16 @@
 """Which objective helps a small student, by how much, and whether at all: paired with no distillation, over seeds.
 
     python tools/bench_distill.py screen     # every objective on 20,000 images, by validation
+    python tools/bench_distill.py choose kd_kl-a0.5-t4 --seeds 5                    # on all images, by validation
     python tools/bench_distill.py confirm kd_kl-a0.5-t4 --first-seed 10 --seeds 5   # once, on the test split
     python tools/bench_distill.py few        # 2,000 labels, the rest without
     python tools/bench_distill.py cache      # what an epoch costs with the answers kept
-    python tools/bench_distill.py born-again # three generations and their mean
+    python tools/bench_distill.py born-again # three generations after one that learned from labels, and their mean
 
-Fashion-MNIST; the teacher is ``bench_vision``'s ResNet-18, or any checkpoint by ``--teacher``; the student is the same
-family with under 100,000 parameters. Every objective and the control see the same seeds, steps and views. Each finished
-training is kept, so an interrupted benchmark goes on. Run one at a time: another job beside it doubles the time.
+Fashion-MNIST; the teacher is ``bench_vision``'s ResNet-18, or any checkpoint by ``--teacher``; the student is the
+same family with under 100,000 parameters. Every objective and the control get the same seeds and steps. The teacher's
+answers are kept for as many views as there are epochs, so that nothing is seen twice, and asked for once for all
+trainings. Each finished training is kept, so an interrupted benchmark goes on.
 """
 
 import argparse
@@ -30,9 +32,10 @@ from compressor.data import Data
 from compressor.data.batches import Subset
 from compressor.data.load import load_data, shorten
 from compressor.data.splits import stratified
-from compressor.data.unlabeled import with_unlabeled
+from compressor.data.unlabeled import only_labelled, with_unlabeled
 from compressor.digests import module_digest
 from compressor.distill import KdSettings, recover
+from compressor.distill.generations import score_of_mean, train_generations
 from compressor.distill.stage import Distill
 from compressor.factories import build
 from compressor.loading import load_file
@@ -55,14 +58,17 @@ FEATURES = {
 def objectives() -> dict[str, KdSettings | None]:
     """By name; None is the control."""
     found: dict[str, KdSettings | None] = {"control": None, "label_smoothing": KdSettings(label_smoothing=0.1)}
-    for alpha in (0.3, 0.5, 0.7, 0.9):
-        for temperature in (2.0, 4.0, 8.0):
-            found[f"kd_kl-a{alpha:g}-t{temperature:g}"] = KdSettings(alpha=alpha, temperature=temperature)
-    found["logit_mse"] = KdSettings(alpha=0.5, response="logit_mse")
-    found["decoupled_kd"] = KdSettings(alpha=0.5, response="decoupled_kd")
+    for alpha in (0.3, 0.5, 0.9, 1.0):
+        for temperature in (1.0, 2.0, 4.0, 8.0):
+            kd = KdSettings(alpha=alpha, temperature=temperature)
+            found[f"kd_kl-a{alpha:g}-t{temperature:g}"] = kd
+            found[f"kd_kl-a{alpha:g}-t{temperature:g}-views-4"] = kd.model_copy(update={"cache": "on", "views": 4})
+    for alpha in (0.5, 0.9):
+        found[f"logit_mse-a{alpha:g}"] = KdSettings(alpha=alpha, response="logit_mse")
+        found[f"decoupled_kd-a{alpha:g}"] = KdSettings(alpha=alpha, temperature=4.0, response="decoupled_kd")
     for loss, weight in FEATURES.items():
         terms = [{"loss": loss, "weight": weight}]
-        found[f"kd_kl+{loss}"] = KdSettings.model_validate({"alpha": 0.5, "terms": terms})
+        found[f"kd_kl+{loss}"] = KdSettings.model_validate({"alpha": 0.9, "temperature": 1.0, "terms": terms})
         found[f"labels+{loss}"] = KdSettings.model_validate({"alpha": 0.0, "terms": terms})
     return found
 
@@ -95,18 +101,26 @@ class Bench:
             seed=seed,
         )
 
-    def train_one(self, name: str, kd: KdSettings | None, seed: int, data: Data) -> dict[str, Any]:
+    def train_one(
+        self, name: str, kd: KdSettings | None, seed: int, data: Data, epochs: int | None = None
+    ) -> dict[str, Any]:
         """Validation and test score of one student; from the folder if it was trained before."""
-        facts = [self.train.model_dump(), kd and kd.model_dump(), data.fingerprint, module_digest(self.teacher.module)]
+        train = self.train.model_copy(update={"epochs": epochs or self.train.epochs})
+        taught = kd is not None and not kd.label_smoothing
+        teacher = module_digest(self.teacher.module) if taught else None
+        if taught and kd is not None and not kd.terms and kd.cache == "off":
+            kd = kd.model_copy(update={"cache": "on", "views": train.epochs})
+        facts = [train.model_dump(), kd and kd.model_dump(), data.fingerprint, teacher]
         path = self.out / f"{name}-seed-{seed}.json"
         if path.exists() and (known := json.loads(path.read_text()))["facts"] == json.loads(json.dumps(facts)):
             return dict(known)
         torch.manual_seed(seed)
         module = build(STUDENT)
-        smoothed = kd is not None and kd.label_smoothing > 0
-        ctx = self.context(self.out / f"{name}-seed-{seed}", seed, data, kd is not None and not smoothed)
+        ctx = self.context(self.out / f"{name}-seed-{seed}", seed, data, taught)
+        # A folder keeps the answers of one number of views.
+        ctx = replace(ctx, shared=self.out / f"answers-{kd.views if kd else 0}")
         started = time.perf_counter()
-        result = recover(module, ctx, self.train, kd or KdSettings())
+        result = recover(module, ctx, train, kd or KdSettings())
         row = {
             "facts": facts,
             "validation": result.score,
@@ -119,12 +133,12 @@ class Bench:
         print(f"{name} seed {seed}: validation {row['validation']:.4f}, {row['seconds']:.0f} s", flush=True)
         return row
 
-    def table(self, names: list[str], seeds: range, data: Data, split: str) -> None:
+    def table(self, names: list[str], seeds: range, data: Data, split: str, control_epochs: int | None = None) -> None:
         """Every objective against the control, paired by seed."""
         known = objectives()
-        control = [self.train_one("control", None, seed, data)[split] for seed in seeds]
+        control = [self.train_one("control", None, seed, data, control_epochs)[split] for seed in seeds]
         print(f"\n| objective | {split} | against the control | 95 % interval |\n| --- | --- | --- | --- |")
-        print(f"| control | {statistics.fmean(control):.4f} | | |")
+        print(f"| control | {statistics.fmean(control):.4f} | | |", flush=True)
         for name in names:
             scores = [self.train_one(name, known[name], seed, data)[split] for seed in seeds]
             print(f"| {name} | {statistics.fmean(scores):.4f} | {interval(scores, control)} |", flush=True)
@@ -171,30 +185,40 @@ def time_cache(bench: Bench, rounds: int) -> None:
 
 
 def born_again(bench: Bench, seeds: range) -> None:
-    """Generations of the student, their ensemble, and the control with as many attempts."""
-    stage = Distill(generations=3, train=bench.train)
-    rows = []
+    """A student of labels alone, three generations that it begins, and the mean of those three."""
+    once = Distill(generations=1, train=bench.train)
+    data = shorten(bench.data, SCREENED, len(bench.data.validation))
+    rows: list[dict[str, float]] = []
     for seed in seeds:
-        torch.manual_seed(seed)
-        model = TorchModel(build(STUDENT), ModelInfo(factory=STUDENT, inputs=(INPUT,)))
-        ctx = bench.context(bench.out / f"born-again-seed-{seed}", seed, bench.data, teachers=True)
-        metrics = stage.run(model, ctx).metrics
-        rows.append({**metrics["generations"], "mean of all": metrics["ensemble_validation_score"]})
+        path = bench.out / f"seed-{seed}.json"
+        if not path.exists():
+            torch.manual_seed(seed)
+            model = TorchModel(build(STUDENT), ModelInfo(factory=STUDENT, inputs=(INPUT,)))
+            ctx = bench.context(bench.out / f"labels-seed-{seed}", seed, data, teachers=False)
+            [(_, first, _)] = train_generations(model, ctx, once)
+            ctx = bench.context(bench.out / f"seed-{seed}", seed, data, teachers=False)
+            ctx = replace(ctx, teachers=(Teacher(first),))
+            trained = train_generations(model, ctx, once.model_copy(update={"generations": 3}))
+            row = {"labels alone": evaluate(first.module, ctx, "test").value}
+            row |= {name: evaluate(one.module, ctx, "test").value for name, one, _ in trained}
+            together = replace(ctx, teachers=tuple(Teacher(one) for _, one, _ in trained))
+            path.write_text(json.dumps({**row, "mean of the three": score_of_mean(together, "test")}))
+        rows.append(json.loads(path.read_text()))
         print(rows[-1], flush=True)
-    print("\n| generation | validation | against the first | 95 % interval |\n| --- | --- | --- | --- |")
-    first = [row["generation-1"] for row in rows]
+    print("\n| generation | test | against labels alone | 95 % interval |\n| --- | --- | --- | --- |")
+    first_scores = [row["labels alone"] for row in rows]
     for name in rows[0]:
         scores = [row[name] for row in rows]
-        print(f"| {name} | {statistics.fmean(scores):.4f} | {interval(scores, first)} |")
+        print(f"| {name} | {statistics.fmean(scores):.4f} | {interval(scores, first_scores)} |")
 
 
 def main() -> None:
     """One part of the benchmark."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("part", choices=("screen", "confirm", "few", "cache", "born-again"))
+    parser.add_argument("part", choices=("screen", "choose", "confirm", "few", "cache", "born-again"))
     parser.add_argument("names", nargs="*", help="objectives; all where none is named")
     parser.add_argument("--out", type=Path, default=Path(".cache/bench_distill"))
-    parser.add_argument("--teacher", type=Path, default=Path(".cache/bench_vision/teacher.pt"))
+    parser.add_argument("--teacher", type=Path, default=Path(".cache/bench_vision/teacher-2.pt"))
     parser.add_argument("--epochs", type=int, default=20)
     parser.add_argument("--lr", type=float, default=TrainSettings().lr)
     parser.add_argument("--seeds", type=int, default=3)
@@ -203,13 +227,16 @@ def main() -> None:
     train = TrainSettings(epochs=arguments.epochs, lr=arguments.lr)
     bench = Bench(arguments.out / arguments.part, arguments.teacher, train)
     seeds = range(arguments.first_seed, arguments.first_seed + arguments.seeds)
-    names = arguments.names or [name for name in objectives() if name != "control"]
+    names = arguments.names or [name for name in objectives() if name != "control" and "views" not in name]
     if arguments.part == "screen":
         bench.table(names, seeds, shorten(bench.data, SCREENED, len(bench.data.validation)), "validation")
-    elif arguments.part == "confirm":
-        bench.table(names, seeds, bench.data, "test")
+    elif arguments.part in ("choose", "confirm"):
+        bench.table(names, seeds, bench.data, "validation" if arguments.part == "choose" else "test")
     elif arguments.part == "few":
-        bench.table(arguments.names or ["kd_kl-a0.9-t4"], seeds, few_labels(bench.data), "test")
+        data = few_labels(bench.data)
+        steps = data.steps_per_epoch(train.batch_size) * train.epochs
+        epochs = round(steps / only_labelled(data).steps_per_epoch(train.batch_size))
+        bench.table(arguments.names or ["kd_kl-a0.9-t4"], seeds, data, "test", epochs)
     elif arguments.part == "cache":
         time_cache(bench, arguments.seeds)
     else:

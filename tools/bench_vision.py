@@ -39,23 +39,27 @@ FACTORY = parse_factory(
     {"width": 64, "layers": [2, 2, 2, 2], "num_classes": 10, "in_channels": 1, "stem_stride": 2},
 )
 INPUT = InputSpec(shape=(1, 28, 28), mean=(0.286,), std=(0.353,))
-TEACHER = TrainSettings(epochs=12, optimizer="sgd", lr=0.1, weight_decay=5e-4)
+# The second round starts from the first's weights.
+FIRST = TrainSettings(epochs=12, optimizer="sgd", lr=0.1, weight_decay=5e-4)
+ROUNDS = (FIRST, FIRST.model_copy(update={"epochs": 10, "lr": 0.05, "erase": 0.5}))
 
 
-def teacher(folder: Path, data: Data, settings: TrainSettings) -> TorchModel:
-    """The cached teacher, trained if it isn't there."""
-    path = folder / "teacher.pt"
-    if not path.exists():
-        torch.manual_seed(0)
-        model = TorchModel(build(FACTORY), ModelInfo(factory=FACTORY, inputs=(INPUT,)))
-        with progress_display() as display:
-            print(
-                train_teacher(model, data, make_task(TASK), settings, path, seed=0, device="auto", display=display),
-                flush=True,
-            )
-    loaded = load_file(path)
-    assert isinstance(loaded, TorchModel)
-    return loaded
+def teacher(folder: Path, data: Data, rounds: tuple[TrainSettings, ...]) -> TorchModel:
+    """The cached teacher; what isn't there of its rounds is trained."""
+    torch.manual_seed(0)
+    model = TorchModel(build(FACTORY), ModelInfo(factory=FACTORY, inputs=(INPUT,)))
+    for number, settings in enumerate(rounds, 1):
+        path = folder / f"teacher-{number}.pt"
+        if not path.exists():
+            with progress_display() as display:
+                print(
+                    train_teacher(model, data, make_task(TASK), settings, path, seed=0, device="auto", display=display),
+                    flush=True,
+                )
+        loaded = load_file(path)
+        assert isinstance(loaded, TorchModel)
+        model = loaded
+    return model
 
 
 def from_scratch(job: Job) -> Snapshot:
@@ -111,6 +115,8 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path(".cache/bench_vision"))
     parser.add_argument("--profile", default="mobile-cpu")
     parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--first-seed", type=int, default=0)
+    parser.add_argument("--no-scratch", action="store_true", help="leave out the arm that trains from scratch")
     parser.add_argument("--smoke", action="store_true", help="little data and one epoch a stage")
     parser.add_argument("--set", dest="overrides", action="append", default=[], metavar="K=V")
     arguments = parser.parse_args()
@@ -118,9 +124,9 @@ def main() -> None:
     data = load_data("fashion-mnist", inputs=INPUT)
     if arguments.smoke:
         data = shorten(data, 1000, 500)
-    model = teacher(out, data, TEACHER.model_copy(update={"epochs": 1}) if arguments.smoke else TEACHER)
+    model = teacher(out, data, (FIRST.model_copy(update={"epochs": 1}),) if arguments.smoke else ROUNDS)
     rows: list[dict[str, float]] = []
-    for seed in range(arguments.seeds):
+    for seed in range(arguments.first_seed, arguments.first_seed + arguments.seeds):
         job = Job(
             model=model,
             data=data,
@@ -134,7 +140,6 @@ def main() -> None:
         )
         with progress_display() as display:
             report = pipeline.run(job, display)
-        scratch = from_scratch(job).record
         last, control = report.stages[-1], report.stages[-1].kd
         assert control is not None
         rows.append(
@@ -143,12 +148,13 @@ def main() -> None:
                 "score": known(last.score),
                 "drop": known(last.score_drop),
                 "without_kd": control.without_kd,
-                "scratch": known(scratch.score),
                 "size_ratio": known(report.ratios.size),
                 "latency_ratio": known(report.ratios.latency),
                 "seconds": sum(record.seconds for record in report.stages),
             }
         )
+        if not arguments.no_scratch:
+            rows[-1]["scratch"] = known(from_scratch(job).record.score)
         print(f"\nafter {len(rows)} of {arguments.seeds} seeds (mean ± standard error):")
         print("\n".join(f"| {key} | {mean([row[key] for row in rows])} |" for key in rows[0]), flush=True)
     (out / f"{arguments.profile}.json").write_text(json.dumps(rows, indent=2))

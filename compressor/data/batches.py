@@ -11,6 +11,9 @@ from torch import Tensor
 SplitName = Literal["train", "validation", "test"]
 # The label of a training sample that has none.
 UNLABELED = -1
+# Random erasing's ranges: the box's share of the image, and how much taller than wide it may be times how much wider.
+ERASED_AREA = (0.02, 0.33)
+ERASED_ASPECT = 3.0
 
 
 class Split(Protocol):
@@ -88,28 +91,65 @@ class Normalise:
 
 
 @dataclass(frozen=True)
+class Views:
+    """What chance has drawn for each sample's augmentation.
+
+    Args:
+        shift: int64 (N, 2), rows and columns, each in 0..2*crop; crop means no shift.
+        mirror: bool (N,).
+        erase: float (N, 5) in 0..1: whether, area, aspect, top, left; read by ``Augment``.
+    """
+
+    shift: Tensor
+    mirror: Tensor
+    erase: Tensor
+
+    def of(self, indices: Tensor) -> "Views":
+        """The draws of some samples."""
+        return Views(self.shift[indices], self.mirror[indices], self.erase[indices])
+
+
+@dataclass(frozen=True)
 class Augment:
-    """Light image augmentation: shift by up to ``crop`` pixels (zero padding), mirror half of them."""
+    """Image augmentation: shift by up to ``crop`` pixels (zero padding), mirror half, erase a box of some.
+
+    Random erasing (Zhong et al. 2017, https://arxiv.org/abs/1708.04896) sets a box of 2 % to 33 % of the image,
+    with sides 1:3 to 3:1, to zero; here with probability ``erase``.
+    """
 
     crop: int = 0
     flip: bool = False
+    erase: float = 0.0
 
-    def __call__(self, images: Tensor, shift: Tensor, mirror: Tensor) -> Tensor:
-        """Augment (N, C, H, W).
+    def draw(self, count: int, chance: torch.Generator) -> Views:
+        """The draws for so many samples."""
+        shift = torch.randint(0, 2 * self.crop + 1, (count, 2), generator=chance)
+        mirror = torch.rand(count, generator=chance) < 0.5
+        return Views(shift, mirror, torch.rand((count, 5), generator=chance))
 
-        Args:
-            images: The batch.
-            shift: int64 (N, 2), each in 0..2*crop; crop means no shift.
-            mirror: bool (N,).
-        """
+    def __call__(self, images: Tensor, views: Views) -> Tensor:
+        """Augment (N, C, H, W)."""
         count, _, height, width = images.shape
         padded = torch.nn.functional.pad(images, (self.crop,) * 4)
-        rows = shift[:, :1] + torch.arange(height)
-        columns = shift[:, 1:] + torch.arange(width)
+        rows = views.shift[:, :1] + torch.arange(height)
+        columns = views.shift[:, 1:] + torch.arange(width)
         if self.flip:
-            columns = torch.where(mirror[:, None], columns.flip(1), columns)
+            columns = torch.where(views.mirror[:, None], columns.flip(1), columns)
         sample = torch.arange(count)[:, None, None]
-        return padded[sample, :, rows[:, :, None], columns[:, None, :]].permute(0, 3, 1, 2).contiguous()
+        moved = padded[sample, :, rows[:, :, None], columns[:, None, :]].permute(0, 3, 1, 2).contiguous()
+        return moved.masked_fill_(self._boxes(views.erase, height, width), 0) if self.erase else moved
+
+    def _boxes(self, drawn: Tensor, height: int, width: int) -> Tensor:
+        """Which pixels are erased, bool (N, 1, H, W): true in the boxes."""
+        chosen, area, aspect, top, left = drawn.unsqueeze(2).unbind(1)
+        side = torch.sqrt(ERASED_AREA[0] + (ERASED_AREA[1] - ERASED_AREA[0]) * area)
+        stretch = ERASED_ASPECT ** (aspect - 0.5)
+        tall, wide = (side * stretch * height).clamp(max=height), (side / stretch * width).clamp(max=width)
+        first_row, first_column = top * (height - tall), left * (width - wide)
+        rows, columns = torch.arange(height) + 0.5, torch.arange(width) + 0.5
+        inside_rows = (rows >= first_row) & (rows < first_row + tall)
+        inside_columns = (columns >= first_column) & (columns < first_column + wide) & (chosen < self.erase)
+        return (inside_rows[:, :, None] & inside_columns[:, None, :])[:, None]
 
 
 @dataclass(frozen=True)
@@ -212,24 +252,22 @@ class Data:
             augment: Applied to images before normalising.
             rank: This process's place among ``world``; it gets every ``world``-th sample of a batch.
             world: How many processes share each batch.
-            views: Each sample is shown in so many views, one an epoch and then again from the first; None
-                for a new one every epoch.
+            views: Each sample is shown in so many views, one an epoch and then again from the first, the
+                same for every seed; None for a new one every epoch.
         """
         count = len(self.train)
         order = torch.randperm(count, generator=_generator(seed, epoch, "order"))
-        view = epoch if views is None else epoch % views
+        view, chosen_by = (epoch, seed) if views is None else (epoch % views, 0)
         if augment is not None:
-            chance = _generator(seed, view, "augment")
-            shift = torch.randint(0, 2 * augment.crop + 1, (count, 2), generator=chance)
-            mirror = torch.rand(count, generator=chance) < 0.5
+            drawn = augment.draw(count, _generator(chosen_by, view, "augment"))
         steps = max(1, count // batch_size)
         labels = self.train.labels
-        source_seed = _epoch_seed(seed, view, "source")
+        source_seed = _epoch_seed(chosen_by, view, "source")
         for step in range(steps):
             indices = order[step * batch_size : (step + 1) * batch_size][rank::world]
             inputs = self.train.fetch(indices, source_seed)
             if augment is not None and inputs[0].dim() == 4:
-                inputs = (augment(inputs[0], shift[indices], mirror[indices]), *inputs[1:])
+                inputs = (augment(inputs[0], drawn.of(indices)), *inputs[1:])
             yield Batch(self._prepare(inputs), labels[indices], indices, view)
 
     @property

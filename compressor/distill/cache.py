@@ -74,14 +74,14 @@ class TeacherCache:
 def cached(ask: AskTeacher, ctx: RunContext, kd: KdSettings, train: TrainSettings) -> TeacherCache:
     """The teachers of a run behind a cache in the run's shared folder.
 
-    Its key is the teachers, their weights, the data, the augmentation, the seed and the number of views.
+    Its key is the teachers, their weights, the data, the augmentation and the number of views, not the seed.
     """
     digest = hashlib.sha256()
     for teacher in ctx.teachers:
         form = teacher.model
         content = file_digest(form.path) if isinstance(form, (OnnxModel, EngineModel)) else module_digest(form.module)
         digest.update(f"{content} {teacher.weight} ".encode())
-    facts = (kd.teacher_weights, kd.views, ctx.data.fingerprint, ctx.seed, train.crop, train.flip)
+    facts = (kd.teacher_weights, kd.views, ctx.data.fingerprint, train.crop, train.flip, train.erase)
     digest.update(repr(facts).encode())
     path = ctx.shared_folder / f"{PREFIX}{digest.hexdigest()[:24]}.npy"
     return TeacherCache(ask, path, (kd.views, len(ctx.data.train), len(ctx.data.classes)))
@@ -90,20 +90,21 @@ def cached(ask: AskTeacher, ctx: RunContext, kd: KdSettings, train: TrainSetting
 def worth_caching(student: nn.Module, ask: AskTeacher, ctx: RunContext, kd: KdSettings, train: TrainSettings) -> bool:
     """Whether a cache saves more than it costs here, by a short timing.
 
-    It does where asking the teachers takes longer than the student's own step and each view is seen more
-    than once. Features aren't cached, since they are larger than the data.
+    It does where asking the teachers takes longer than the student's own step, even if this training sees
+    each view once: the run's next stages see them again. Features aren't cached, since they are larger than
+    the data.
 
     Args:
         student: Left untouched.
         ask: The teachers.
         ctx: The run.
         kd: Its ``cache`` and ``views``.
-        train: How many epochs.
+        train: The batch size.
     """
     if kd.cache != "auto":
         return kd.cache == "on"
     size = 4 * kd.views * len(ctx.data.train) * len(ctx.data.classes)
-    if kd.terms or train.epochs <= kd.views or size > LARGEST_BYTES:
+    if kd.terms or size > LARGEST_BYTES:
         return False
     batch = next(ctx.data.training_batches(train.batch_size, ctx.seed, epoch=0)).to(ctx.device)
     copied = copy.deepcopy(student).to(ctx.device).train()

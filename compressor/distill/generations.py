@@ -8,6 +8,7 @@ import torch
 from torch import nn
 
 from compressor.context import RunContext, Teacher
+from compressor.data import SplitName
 from compressor.distill.recover import recover
 from compressor.distill.teachers import mean_of_teachers
 from compressor.factories import build
@@ -21,11 +22,11 @@ if TYPE_CHECKING:
 ENSEMBLE_BATCH = 500
 
 
-def born_again(student: TorchModel, ctx: RunContext, settings: "Distill") -> StageResult:
-    """Train generation after generation of one architecture, each from fresh weights.
+Trained = tuple[str, TorchModel, FitResult]
 
-    The run's teachers teach the first, the first teaches the second, and so on. Without teachers (the
-    control) every generation learns from labels alone, so their best is the best of as many attempts.
+
+def born_again(student: TorchModel, ctx: RunContext, settings: "Distill") -> StageResult:
+    """Train generation after generation of one architecture and keep the best by validation.
 
     Args:
         student: The architecture.
@@ -33,16 +34,11 @@ def born_again(student: TorchModel, ctx: RunContext, settings: "Distill") -> Sta
         settings: Generations, ensemble, training and distillation.
 
     Returns:
-        The best by validation, with every generation's score and that of the mean of their answers.
+        The best, with every generation's score and that of the mean of their answers.
     """
-    trained: list[tuple[str, TorchModel, FitResult]] = []
-    teachers = ctx.teachers
-    for number in range(1, settings.generations + 1):
-        trained.append(_train(f"generation-{number}", student, replace(ctx, teachers=teachers), settings, number))
-        if ctx.teachers:
-            teachers = (Teacher(trained[-1][1]),)
+    trained = train_generations(student, ctx, settings)
     everyone = tuple(Teacher(model) for _, model, _ in trained)
-    metrics: dict[str, Any] = {"ensemble_validation_score": _score_of_mean(replace(ctx, teachers=everyone))}
+    metrics: dict[str, Any] = {"ensemble_validation_score": score_of_mean(replace(ctx, teachers=everyone))}
     if settings.ensemble:
         taught_by = everyone if ctx.teachers else ()
         trained.append(_train("of-ensemble", student, replace(ctx, teachers=taught_by), settings, len(trained) + 1))
@@ -62,9 +58,22 @@ def born_again(student: TorchModel, ctx: RunContext, settings: "Distill") -> Sta
     return StageResult(model, metrics, [f"kept {name}: on validation {listed}; the mean of all {together:.4f}"])
 
 
-def _train(
-    name: str, student: TorchModel, ctx: RunContext, settings: "Distill", number: int
-) -> tuple[str, TorchModel, FitResult]:
+def train_generations(student: TorchModel, ctx: RunContext, settings: "Distill") -> list[Trained]:
+    """Train one architecture several times, each time from fresh weights; name, network and training of each.
+
+    The run's teachers teach the first, the first teaches the second, and so on. Without teachers (the
+    control) every generation learns from labels alone, so their best is the best of as many attempts.
+    """
+    trained: list[Trained] = []
+    teachers = ctx.teachers
+    for number in range(1, settings.generations + 1):
+        trained.append(_train(f"generation-{number}", student, replace(ctx, teachers=teachers), settings, number))
+        if ctx.teachers:
+            teachers = (Teacher(trained[-1][1]),)
+    return trained
+
+
+def _train(name: str, student: TorchModel, ctx: RunContext, settings: "Distill", number: int) -> Trained:
     own = replace(student, module=_fresh(student, ctx.seed * 1000 + number))
     result = recover(own.module, ctx, settings.train, settings.kd, name=name)
     return name, own, result
@@ -90,9 +99,9 @@ def _shapes(module: nn.Module) -> dict[str, torch.Size]:
     return {name: tensor.shape for name, tensor in module.state_dict().items()}
 
 
-def _score_of_mean(ctx: RunContext) -> float:
-    """The validation score of the mean of the teachers' logits."""
+def score_of_mean(ctx: RunContext, split: SplitName = "validation") -> float:
+    """The score of the mean of the run's teachers' logits."""
     ask = mean_of_teachers(ctx)
-    batches = ctx.data.batches("validation", ENSEMBLE_BATCH)
+    batches = ctx.data.batches(split, ENSEMBLE_BATCH)
     outputs = torch.cat([ask(batch.to(ctx.device)).logits.cpu() for batch in batches])
-    return ctx.task.score(outputs.numpy(), ctx.data.validation.labels.numpy(), ctx.data).value
+    return ctx.task.score(outputs.numpy(), ctx.data.split(split).labels.numpy(), ctx.data).value

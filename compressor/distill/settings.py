@@ -35,7 +35,9 @@ class KdSettings(BaseModel):
     alpha: float = Field(
         default=0.9, ge=0, le=1, description="share of the distillation term; the labels' loss has the rest"
     )
-    temperature: float = Field(default=4.0, gt=0, description="softens both sides' class probabilities")
+    temperature: float = Field(
+        default=1.0, gt=0, description="softens both sides' class probabilities; a small student does best with 1"
+    )
     response: Literal["kd_kl", "decoupled_kd", "logit_mse"] = Field(
         default="kd_kl", description="the loss between the answers: Hinton's, decoupled, or squared difference"
     )

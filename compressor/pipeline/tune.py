@@ -17,14 +17,14 @@ CONTROL = "labels alone"
 AfterEpoch = Callable[[int, float], None]
 # What is tried: what users reach for first. Weights bring a term to about the size of the others.
 CANDIDATES: dict[str, dict[str, Any]] = {
-    "kd_kl, alpha 0.9, T 4": {},
-    "kd_kl, alpha 0.5, T 4": {"alpha": 0.5},
+    "kd_kl, alpha 0.9, T 1": {},
+    "kd_kl, alpha 0.9, T 2": {"temperature": 2.0},
+    "kd_kl, alpha 0.9, T 4": {"temperature": 4.0},
     "kd_kl, alpha 0.5, T 2": {"alpha": 0.5, "temperature": 2.0},
-    "kd_kl, alpha 0.3, T 4": {"alpha": 0.3},
     "logit_mse, alpha 0.5": {"alpha": 0.5, "response": "logit_mse"},
-    "decoupled_kd, alpha 0.5": {"alpha": 0.5, "response": "decoupled_kd"},
-    "kd_kl, alpha 0.5, attention": {"alpha": 0.5, "terms": [{"loss": "attention_transfer", "weight": 50.0}]},
-    "kd_kl, alpha 0.5, similarities": {"alpha": 0.5, "terms": [{"loss": "similarity_preserving", "weight": 500.0}]},
+    "decoupled_kd, alpha 0.5": {"alpha": 0.5, "response": "decoupled_kd", "temperature": 4.0},
+    "kd_kl, attention": {"terms": [{"loss": "attention_transfer", "weight": 50.0}]},
+    "kd_kl, similarities": {"terms": [{"loss": "similarity_preserving", "weight": 500.0}]},
 }
 
 

@@ -81,7 +81,7 @@ def fit(
     data, device = ctx.data, ctx.device
     steps_per_epoch = data.steps_per_epoch(settings.batch_size)
     steps = settings.epochs * steps_per_epoch
-    augment = Augment(settings.crop, _flip(settings, ctx)) if settings.crop or _flip(settings, ctx) else None
+    augment = Augment(settings.crop, _flip(settings, ctx), settings.erase)
     _place(module, device, settings.channels_last)
     helpers = nn.Module() if helpers is None else helpers.to(device)
     both = nn.ModuleList([module, helpers])

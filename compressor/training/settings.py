@@ -31,3 +31,6 @@ class TrainSettings(BaseModel):
     flip: Literal["auto", "on", "off"] = Field(
         default="auto", description="augmentation: mirror half of the images; auto where the data says it is safe"
     )
+    erase: float = Field(
+        default=0.0, ge=0, le=1, description="augmentation: share of the images in which a random box is erased"
+    )
