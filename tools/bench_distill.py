@@ -1,8 +1,8 @@
 """Which objective helps a small student, by how much, and whether at all: paired with no distillation, over seeds.
 
     python tools/bench_distill.py screen     # every objective on 20,000 images, by validation
-    python tools/bench_distill.py choose kd_kl-a0.5-t4 --seeds 5                    # on all images, by validation
-    python tools/bench_distill.py confirm kd_kl-a0.5-t4 --first-seed 10 --seeds 5   # once, on the test split
+    python tools/bench_distill.py choose kd_kl-a0.9-t1 --seeds 5                    # on all images, by validation
+    python tools/bench_distill.py confirm kd_kl-a0.9-t1 --first-seed 10 --seeds 5   # once, on the test split
     python tools/bench_distill.py few        # 2,000 labels, the rest without
     python tools/bench_distill.py cache      # what an epoch costs with the answers kept
     python tools/bench_distill.py born-again # three generations after one that learned from labels, and their mean
@@ -47,6 +47,7 @@ from compressor.training import TrainSettings, evaluate
 
 STUDENT = FactoryRef(reference=FACTORY.reference, arguments={**FACTORY.arguments, "width": 16, "layers": [1, 1, 1]})
 SCREENED, FEW, VIEWS = 20_000, 2_000, 12
+SPLITS = ("validation", "test")
 FEATURES = {
     "hint": 1.0,
     "attention_transfer": 50.0,
@@ -135,15 +136,23 @@ class Bench:
         print(f"{name} seed {seed}: validation {row['validation']:.4f}, {row['seconds']:.0f} s", flush=True)
         return row
 
-    def table(self, names: list[str], seeds: range, data: Data, split: str, control_epochs: int | None = None) -> None:
-        """Every objective against the control, paired by seed."""
+    def table(self, names: list[str], seeds: range, data: Data, control_epochs: int | None = None) -> None:
+        """Every objective against the control, paired by seed, on both splits that it wasn't trained on."""
         known = objectives()
-        control = [self.train_one("control", None, seed, data, control_epochs)[split] for seed in seeds]
-        print(f"\n| objective | {split} | against the control | 95 % interval |\n| --- | --- | --- | --- |")
-        print(f"| control | {statistics.fmean(control):.4f} | | |", flush=True)
+        control = [self.train_one("control", None, seed, data, control_epochs) for seed in seeds]
+        columns = " | ".join(f"{split} | against the control | 95 % interval" for split in SPLITS)
+        print(f"\n| objective | {columns} |\n| --- |" + " --- |" * 3 * len(SPLITS))
+        print(f"| control | {' | '.join(cells(control, None, split) for split in SPLITS)} |", flush=True)
         for name in names:
-            scores = [self.train_one(name, known[name], seed, data)[split] for seed in seeds]
-            print(f"| {name} | {statistics.fmean(scores):.4f} | {interval(scores, control)} |", flush=True)
+            rows = [self.train_one(name, known[name], seed, data) for seed in seeds]
+            print(f"| {name} | {' | '.join(cells(rows, control, split) for split in SPLITS)} |", flush=True)
+
+
+def cells(rows: list[dict[str, Any]], control: list[dict[str, Any]] | None, split: str) -> str:
+    """One objective's mean score on a split and how it compares."""
+    scores = [row[split] for row in rows]
+    compared = " | " if control is None else interval(scores, [row[split] for row in control])
+    return f"{statistics.fmean(scores):.4f} | {compared}"
 
 
 def interval(scores: list[float], control: list[float]) -> str:
@@ -155,6 +164,11 @@ def interval(scores: list[float], control: list[float]) -> str:
     half = stats.t.ppf(0.975, len(differences) - 1) * error
     low, high = differences.mean() - half, differences.mean() + half
     return f"{differences.mean():+.2f} ± {error:.2f} | {low:+.2f} to {high:+.2f}"
+
+
+def screened(data: Data) -> Data:
+    """20,000 training samples and the whole of the other splits."""
+    return replace(shorten(data, SCREENED, len(data.test)), test=data.test)
 
 
 def few_labels(data: Data) -> Data:
@@ -189,7 +203,7 @@ def time_cache(bench: Bench, rounds: int) -> None:
 def born_again(bench: Bench, seeds: range) -> None:
     """A student of labels alone, three generations that it begins, and the mean of those three."""
     once = Distill(generations=1, train=bench.train)
-    data = shorten(bench.data, SCREENED, len(bench.data.validation))
+    data = screened(bench.data)
     rows: list[dict[str, float]] = []
     for seed in seeds:
         path = bench.out / f"seed-{seed}.json"
@@ -231,14 +245,14 @@ def main() -> None:
     seeds = range(arguments.first_seed, arguments.first_seed + arguments.seeds)
     names = arguments.names or [name for name in objectives() if name != "control" and "views" not in name]
     if arguments.part == "screen":
-        bench.table(names, seeds, shorten(bench.data, SCREENED, len(bench.data.validation)), "validation")
+        bench.table(names, seeds, screened(bench.data))
     elif arguments.part in ("choose", "confirm"):
-        bench.table(names, seeds, bench.data, "validation" if arguments.part == "choose" else "test")
+        bench.table(names, seeds, bench.data)
     elif arguments.part == "few":
         data = few_labels(bench.data)
         steps = data.steps_per_epoch(train.batch_size) * train.epochs
         epochs = round(steps / only_labelled(data).steps_per_epoch(train.batch_size))
-        bench.table(arguments.names or ["kd_kl-a0.9-t4"], seeds, data, "test", epochs)
+        bench.table(arguments.names or ["kd_kl-a0.9-t1"], seeds, data, epochs)
     elif arguments.part == "cache":
         time_cache(bench, arguments.seeds)
     else:

@@ -23,6 +23,7 @@ CANDIDATES: dict[str, dict[str, Any]] = {
     "kd_kl, alpha 0.5, T 2": {"alpha": 0.5, "temperature": 2.0},
     "logit_mse, alpha 0.5": {"alpha": 0.5, "response": "logit_mse"},
     "decoupled_kd, alpha 0.5": {"alpha": 0.5, "response": "decoupled_kd", "temperature": 4.0},
+    "kd_kl, hint": {"terms": [{"loss": "hint", "weight": 1.0}]},
     "kd_kl, attention": {"terms": [{"loss": "attention_transfer", "weight": 50.0}]},
     "kd_kl, similarities": {"terms": [{"loss": "similarity_preserving", "weight": 500.0}]},
 }
