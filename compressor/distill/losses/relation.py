@@ -9,6 +9,9 @@ from torch import Tensor, distributed
 from torch.distributed.nn import functional as collective
 from torch.nn import functional
 
+# Squared distances below this share of the largest squared norm are rounding.
+SAME = 1e-12
+
 
 def rkd_distance(student_features: Tensor, teacher_features: Tensor) -> Tensor:
     """Relational distillation of distances (Park et al. 2019, https://arxiv.org/abs/1904.05068, section 3.2.1).
@@ -87,10 +90,20 @@ def _relative_distances(vectors: Tensor) -> Tensor:
 
 
 def _cosines(vectors: Tensor) -> Tensor:
-    """(N, N, N): at the first sample, the cosine between the directions to the second and the third."""
-    scaled = _unit_size(vectors)
-    directions = functional.normalize(scaled[None, :] - scaled[:, None], dim=2)
-    return directions @ directions.transpose(1, 2)
+    """(N, N, N): at the first sample, the cosine between the directions to the second and the third.
+
+    From inner products alone, since the directions themselves would take N * N * width numbers; in float64,
+    because they are differences of large numbers. 0 where two samples are the same.
+    """
+    scaled = _unit_size(vectors).double()
+    centred = scaled - scaled.mean(dim=0)
+    products = centred @ centred.T
+    own = products.diagonal()
+    squares = own[:, None] + own[None, :] - 2 * products
+    apart = squares > SAME * own.detach().amax()
+    inverse = torch.where(apart, squares, 1).rsqrt() * apart
+    both = products[None] - products[:, :, None] - products[:, None, :] + own[:, None, None]
+    return (both * inverse[:, :, None] * inverse[:, None, :]).float()
 
 
 def _similarities(vectors: Tensor) -> Tensor:
