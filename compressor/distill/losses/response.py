@@ -5,7 +5,7 @@ from torch import Tensor
 from torch.nn import functional
 
 
-def kd_kl(student_logits: Tensor, teacher_logits: Tensor, temperature: float = 4.0) -> Tensor:
+def kd_kl(student_logits: Tensor, teacher_logits: Tensor, temperature: float = 1.0) -> Tensor:
     """Response-based distillation: KL divergence of softened class probabilities, times T squared.
 
     ``T**2 * sum(p_t * (log p_t - log p_s)) / N`` with ``p = softmax(logits / T)``. The factor keeps the
@@ -29,7 +29,7 @@ def decoupled_kd(
     student_logits: Tensor,
     teacher_logits: Tensor,
     labels: Tensor,
-    temperature: float = 4.0,
+    temperature: float = 1.0,
     target_weight: float = 1.0,
     others_weight: float = 8.0,
 ) -> Tensor:
