@@ -33,7 +33,7 @@ from compressor.data import Data
 from compressor.data.batches import Subset
 from compressor.data.load import load_data, shorten
 from compressor.data.splits import stratified
-from compressor.data.unlabeled import only_labelled, with_unlabeled
+from compressor.data.unlabeled import with_unlabeled
 from compressor.digests import module_digest
 from compressor.distill import KdSettings, recover
 from compressor.distill.generations import score_of_mean, train_generations
@@ -103,16 +103,13 @@ class Bench:
             seed=seed,
         )
 
-    def train_one(
-        self, name: str, kd: KdSettings | None, seed: int, data: Data, epochs: int | None = None
-    ) -> dict[str, Any]:
+    def train_one(self, name: str, kd: KdSettings | None, seed: int, data: Data) -> dict[str, Any]:
         """Validation and test score of one student; from the folder if it was trained before."""
-        train = self.train.model_copy(update={"epochs": epochs or self.train.epochs})
         taught = kd is not None and not kd.label_smoothing
         teacher = module_digest(self.teacher.module) if taught else None
         if taught and kd is not None and not kd.terms and kd.cache == "off":
             kd = kd.model_copy(update={"cache": "on", "views": VIEWS})
-        facts = [train.model_dump(), kd and kd.model_dump(), data.fingerprint, teacher]
+        facts = [self.train.model_dump(), kd and kd.model_dump(), data.fingerprint, teacher]
         path = self.out / f"{name}-seed-{seed}.json"
         if path.exists() and (known := json.loads(path.read_text()))["facts"] == json.loads(json.dumps(facts)):
             return dict(known)
@@ -123,7 +120,7 @@ class Bench:
         split = hashlib.sha256(data.fingerprint.encode()).hexdigest()[:12]
         ctx = replace(ctx, shared=self.out.parent / f"answers-{split}-{kd.views if kd else 0}")
         started = time.perf_counter()
-        result = recover(module, ctx, train, kd or KdSettings())
+        result = recover(module, ctx, self.train, kd or KdSettings())
         row = {
             "facts": facts,
             "validation": result.score,
@@ -136,10 +133,10 @@ class Bench:
         print(f"{name} seed {seed}: validation {row['validation']:.4f}, {row['seconds']:.0f} s", flush=True)
         return row
 
-    def table(self, names: list[str], seeds: range, data: Data, control_epochs: int | None = None) -> None:
+    def table(self, names: list[str], seeds: range, data: Data) -> None:
         """Every objective against the control, paired by seed, on both splits that it wasn't trained on."""
         known = objectives()
-        control = [self.train_one("control", None, seed, data, control_epochs) for seed in seeds]
+        control = [self.train_one("control", None, seed, data) for seed in seeds]
         columns = " | ".join(f"{split} | against the control | 95 % interval" for split in SPLITS)
         print(f"\n| objective | {columns} |\n| --- |" + " --- |" * 3 * len(SPLITS))
         print(f"| control | {' | '.join(cells(control, None, split) for split in SPLITS)} |", flush=True)
@@ -206,7 +203,8 @@ def born_again(bench: Bench, seeds: range) -> None:
     data = screened(bench.data)
     rows: list[dict[str, float]] = []
     for seed in seeds:
-        path = bench.out / f"seed-{seed}.json"
+        # Named by its length: another must not be taken for it.
+        path = bench.out / f"seed-{seed}-{bench.train.epochs}-epochs.json"
         if not path.exists():
             torch.manual_seed(seed)
             model = TorchModel(build(STUDENT), ModelInfo(factory=STUDENT, inputs=(INPUT,)))
@@ -249,10 +247,8 @@ def main() -> None:
     elif arguments.part in ("choose", "confirm"):
         bench.table(names, seeds, bench.data)
     elif arguments.part == "few":
-        data = few_labels(bench.data)
-        steps = data.steps_per_epoch(train.batch_size) * train.epochs
-        epochs = round(steps / only_labelled(data).steps_per_epoch(train.batch_size))
-        bench.table(arguments.names or ["kd_kl-a0.9-t1"], seeds, data, epochs)
+        # The control repeats its 2,000 samples, in other views, for as many steps.
+        bench.table(arguments.names or ["kd_kl-a0.9-t1"], seeds, few_labels(bench.data))
     elif arguments.part == "cache":
         time_cache(bench, arguments.seeds)
     else:
