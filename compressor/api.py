@@ -12,7 +12,6 @@ from compressor.context import ShowProgress, Teacher, silent
 from compressor.data import Data
 from compressor.data.load import load_data
 from compressor.models import ModelInfo, TorchModel
-from compressor.pipeline.job import input_spec
 from compressor.profile import Profile, load_profile
 from compressor.report import Report
 from compressor.tasks import make_task
@@ -85,6 +84,5 @@ def run(
 
 def _model(module: nn.Module, task: str, data: Data) -> TorchModel:
     untouched = copy.deepcopy(module).cpu().eval()
-    inputs = input_spec(data, make_task(task))
-    info = ModelInfo(task=task, inputs=(inputs,), classes=data.classes, source=type(module).__name__)
+    info = ModelInfo(task=task, inputs=make_task(task).input_specs(data), classes=data.classes, source=type(module).__name__)
     return TorchModel(copy.deepcopy(untouched), info, lambda: copy.deepcopy(untouched))

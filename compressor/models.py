@@ -1,5 +1,7 @@
 """The forms a model takes on its way, and what travels with it from form to form."""
 
+import functools
+import hashlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -28,11 +30,35 @@ class InputSpec(_Frozen):
     """
 
     name: str = "input"
-    shape: tuple[int, ...] = Field(description="one sample without its batch axis, (C, H, W) for images")
+    shape: tuple[int, ...] = Field(
+        description="one sample without its batch axis, (C, H, W) for images; -1 where the size is the sample's own"
+    )
     dtype: Literal["float32", "int64"] = "float32"
     layout: str = "NCHW"
     mean: tuple[float, ...] = ()
     std: tuple[float, ...] = ()
+
+
+class TokenizerSpec(_Frozen):
+    """What turns text into a network's inputs, whole, so that it travels with the network."""
+
+    content: str = Field(description="a tokenizer.json, as the tokenizers library reads it")
+    config: dict[str, Any] = Field(default_factory=dict, description="a tokenizer_config.json")
+    pad_id: int = Field(default=0, ge=0, description="fills up short samples of a batch")
+    max_length: int = Field(default=512, ge=2, description="tokens; longer text is cut off")
+    inputs: tuple[str, ...] = Field(
+        default=("input_ids", "attention_mask"), description="in the order in which the network takes them"
+    )
+
+    @property
+    def digest(self) -> str:
+        """Equal where texts become equal inputs."""
+        return _digest(self.content, self.pad_id, self.max_length, self.inputs)
+
+
+@functools.lru_cache(maxsize=32)
+def _digest(*parts: object) -> str:
+    return hashlib.sha256(repr(parts).encode()).hexdigest()
 
 
 class ModelInfo(_Frozen):
@@ -43,7 +69,9 @@ class ModelInfo(_Frozen):
     data: str | None = Field(default=None, description="the data spec it was trained on")
     data_args: dict[str, Any] = Field(default_factory=dict)
     inputs: tuple[InputSpec, ...] = ()
+    tokenizer: TokenizerSpec | None = None
     classes: tuple[str, ...] = ()
+    untrained: tuple[str, ...] = Field(default=(), description="weights that the file lacks, drawn anew: a new head's")
     source: str = Field(default="", description="the file it was read from, for the report")
     sha256: str = Field(default="", description="of the file, or of the weights where there is no file")
 

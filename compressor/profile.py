@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tomllib
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -20,7 +20,9 @@ if TYPE_CHECKING:
     from compressor.stage import Stage
 
 T = TypeVar("T", bound=BaseModel)
-TOP_LEVEL = ("extends", "summary", "target", "budget", "stage")
+TOP_LEVEL = ("extends", "summary", "target", "budget", "stage", "text")
+# Which of a profile's lists of stages a task goes through; tasks that aren't here go through [[stage]].
+LISTS = ("stage", "text")
 
 
 @dataclass(frozen=True)
@@ -33,6 +35,7 @@ class Profile:
         target: The device and its runtime.
         budget: Limits of the last artifact.
         stages: In order, at least one.
+        text_stages: The same for text networks; empty where the profile has none of its own for them.
         extends: The profile it was merged over; empty for none.
         overrides: What was set on top of the file, as typed.
     """
@@ -44,6 +47,11 @@ class Profile:
     stages: tuple[Stage, ...]
     extends: str = ""
     overrides: tuple[str, ...] = field(default=())
+    text_stages: tuple[Stage, ...] = field(default=())
+
+    def for_text(self) -> Profile:
+        """The profile with its stages for text networks, where it has such."""
+        return replace(self, stages=self.text_stages or self.stages, text_stages=())
 
     def as_dict(self) -> dict[str, Any]:
         """The whole profile with every default filled in, as JSON values."""
@@ -108,16 +116,15 @@ def load_profile(name_or_path: str, overrides: Sequence[str] = ()) -> Profile:
     path = profile_path(name_or_path)
     found: list[str] = []
     raw, extends = merged_tables(path, found)
-    classes = [_stage_class(index, table, found) for index, table in enumerate(raw["stage"], start=1)]
+    classes = {
+        name: [_stage_class(_where(name, index), table, found) for index, table in enumerate(raw[name], start=1)]
+        for name in LISTS
+    }
     for override in overrides:
         _override(raw, classes, override, found)
     target = _validated(Target, raw["target"], "[target]", found)
     budget = _validated(Budget, raw["budget"], "[budget]", found)
-    stages = []
-    for index, (table, stage) in enumerate(zip(raw["stage"], classes, strict=True), start=1):
-        if stage is not None:
-            settings = {key: value for key, value in table.items() if key != "kind"}
-            stages.append(_validated(stage, settings, f"stage {index} ({table['kind']})", found))
+    stages = {name: _stages(name, raw[name], classes[name], found) for name in LISTS}
     if not raw["stage"]:
         found.append("no [[stage]]: a profile needs at least one")
     if found:
@@ -125,8 +132,31 @@ def load_profile(name_or_path: str, overrides: Sequence[str] = ()) -> Profile:
         count = "1 fault" if len(found) == 1 else f"{len(found)} faults"
         raise ProfileError(f"profile '{name_or_path}' has {count}:{listed}", f"compress profiles check {name_or_path}")
     assert target is not None and budget is not None
-    complete = tuple(stage for stage in stages if stage is not None)
-    return Profile(path.stem, str(raw["summary"]), target, budget, complete, extends, tuple(overrides))
+    return Profile(
+        path.stem,
+        str(raw["summary"]),
+        target,
+        budget,
+        stages["stage"],
+        extends,
+        tuple(overrides),
+        stages["text"],
+    )
+
+
+def _where(name: str, index: int) -> str:
+    return f"stage {index}" if name == "stage" else f"{name} stage {index}"
+
+
+def _stages(
+    name: str, tables: Sequence[dict[str, Any]], classes: Sequence[type[Stage] | None], found: list[str]
+) -> tuple[Stage, ...]:
+    stages = []
+    for index, (table, stage) in enumerate(zip(tables, classes, strict=True), start=1):
+        if stage is not None:
+            settings = {key: value for key, value in table.items() if key != "kind"}
+            stages.append(_validated(stage, settings, f"{_where(name, index)} ({table['kind']})", found))
+    return tuple(stage for stage in stages if stage is not None)
 
 
 def chain_faults(profile: Profile) -> list[str]:
@@ -168,7 +198,7 @@ def merged_tables(path: Path, found: list[str]) -> tuple[dict[str, Any], str]:
         "summary": raw.get("summary", parent.get("summary", "")),
         "target": {**parent.get("target", {}), **raw.get("target", {})},
         "budget": {**parent.get("budget", {}), **raw.get("budget", {})},
-        "stage": [dict(table) for table in raw.get("stage", parent.get("stage", []))],
+        **{name: [dict(table) for table in raw.get(name, parent.get(name, []))] for name in LISTS},
     }, str(extends)
 
 
@@ -185,23 +215,26 @@ def _read(path: Path, found: list[str]) -> dict[str, Any]:
     for key in [key for key in raw if key not in TOP_LEVEL]:
         found.append(f"no key '{key}' at the top level{did_you_mean(key, TOP_LEVEL)}")
         del raw[key]
-    for key, kind in {"target": dict, "budget": dict, "stage": list, "summary": str, "extends": str}.items():
+    if isinstance(raw.get("text"), dict) and isinstance(raw["text"].get("stage"), list):
+        raw["text"] = raw["text"]["stage"]
+    for key, kind in {"target": dict, "budget": dict, "stage": list, "text": list, "summary": str, "extends": str}.items():
         if key in raw and not isinstance(raw[key], kind):
-            wanted = {dict: f"a table [{key}]", list: "tables [[stage]]", str: "a string"}[kind]
+            tables = "tables [[stage]]" if key == "stage" else f"tables [[{key}.stage]]"
+            wanted = {dict: f"a table [{key}]", list: tables, str: "a string"}[kind]
             found.append(f"{key}: got {raw[key]!r}, wanted {wanted}")
             del raw[key]
     return raw
 
 
-def _stage_class(index: int, table: Mapping[str, Any], found: list[str]) -> type[Stage] | None:
+def _stage_class(where: str, table: Mapping[str, Any], found: list[str]) -> type[Stage] | None:
     kind = table.get("kind")
     if not isinstance(kind, str):
-        found.append(f"stage {index}: no kind; wanted one of {', '.join(registry.kinds())}")
+        found.append(f"{where}: no kind; wanted one of {', '.join(registry.kinds())}")
         return None
     try:
         return registry.stage_class(kind)
     except ProfileError as error:
-        found.append(f"stage {index}: {error.message}")
+        found.append(f"{where}: {error.message}")
         return None
 
 
@@ -213,21 +246,27 @@ def _validated(settings: type[T], table: Any, where: str, found: list[str]) -> T
         return None
 
 
-def _override(raw: dict[str, Any], classes: Sequence[type[Stage] | None], override: str, found: list[str]) -> None:
+def _override(
+    raw: dict[str, Any], classes: Mapping[str, Sequence[type[Stage] | None]], override: str, found: list[str]
+) -> None:
+    """Set a value in every list of stages that has its table; it is a fault where none has."""
     try:
         key, value = parse_assignment(override, "--set")
     except InputError as error:
         found.append(error.message)
         return
     head, _, rest = key.partition(".")
-    tables = ["target", "budget", *_stage_labels(raw["stage"])]
+    labels = {name: _stage_labels(raw[name]) for name in LISTS}
+    tables = ["target", "budget", *dict.fromkeys(label for name in LISTS for label in labels[name])]
     if not rest:
         found.append(f"--set {override}: wanted TABLE.KEY=VALUE, with a table of: {', '.join(tables)}")
     elif head in ("target", "budget"):
         raw[head] = {**raw[head], rest: value}
     elif head in tables:
-        place = tables.index(head) - 2
-        _assign(raw["stage"][place], rest.split("."), value, classes[place])
+        for name in LISTS:
+            if head in labels[name]:
+                place = labels[name].index(head)
+                _assign(raw[name][place], rest.split("."), value, classes[name][place])
     elif any(table.startswith(f"{head}#") for table in tables):
         several = [table for table in tables if table.startswith(f"{head}#")]
         found.append(f"--set {override}: '{head}' occurs {len(several)} times; say {' or '.join(several)}")

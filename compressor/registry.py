@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 BUILT_IN = {
     "distill": "compressor.distill.stage:Distill",
     "prune": "compressor.prune.stage:Prune",
+    "vocabulary": "compressor.prune.vocabulary_stage:Vocabulary",
     "quantize": "compressor.quantize.stage:Quantize",
     "export": "compressor.export.stage:Export",
 }

@@ -124,7 +124,8 @@ class ModelOptions:
         if self.data is None:
             args = {**model.info.data_args, **args}
         inputs = model.info.inputs[0] if model.info.inputs else None
-        return load_data(spec, args=args, inputs=inputs, seed=self.seed)
+        data = load_data(spec, args=args, inputs=inputs, classes=model.info.classes, seed=self.seed)
+        return data.seen_by(model.info.tokenizer)
 
 
 @dataclass(frozen=True)

@@ -6,9 +6,10 @@ from pathlib import Path
 from compressor.context import RunContext, ShowProgress
 from compressor.data import Data
 from compressor.distill import labels_only
+from compressor.export.huggingface import write_huggingface
 from compressor.loading import save_checkpoint
 from compressor.models import TorchModel
-from compressor.pipeline.job import input_spec, torch_device
+from compressor.pipeline.job import torch_device
 from compressor.target import Target
 from compressor.tasks import Task
 from compressor.training import TrainSettings, evaluate, fit
@@ -35,7 +36,7 @@ def train_teacher(
         data: What to train on; its spec is written into the checkpoint.
         task: What to minimise and how to score.
         settings: How long and how.
-        path: The checkpoint to write.
+        path: The checkpoint to write; of a text network a folder, where it doesn't end in ``.pt``.
         seed: Seeds data order and augmentation.
         device: ``"auto"`` or a torch device.
         display: Shows progress.
@@ -44,7 +45,7 @@ def train_teacher(
         One line for the user: where, and how good on the test split.
     """
     assert model.info.factory is not None
-    workdir = path.with_suffix(".training")
+    workdir = path.with_name(f"{path.stem}.training")
     ctx = RunContext(
         task=task,
         data=data,
@@ -59,16 +60,20 @@ def train_teacher(
     fit(model.module, ctx, settings, labels_only(ctx))
     score = evaluate(model.module, ctx, "test")
     path.parent.mkdir(parents=True, exist_ok=True)
-    save_checkpoint(
-        model.module.cpu(),
-        path,
-        factory=model.info.factory,
-        task=task.name,
-        data=data.source,
-        data_args=model.info.data_args,
-        example_inputs=task.example_inputs(data),
-        inputs=model.info.inputs or input_spec(data, task),
-        classes=data.classes,
-    )
+    if path.suffix == ".pt":
+        save_checkpoint(
+            model.module.cpu(),
+            path,
+            factory=model.info.factory,
+            task=task.name,
+            data=data.source,
+            data_args=model.info.data_args,
+            example_inputs=task.example_inputs(data),
+            inputs=model.info.inputs or task.input_specs(data),
+            classes=data.classes,
+            tokenizer=model.info.tokenizer,
+        )
+    else:
+        write_huggingface(model.module.cpu(), model.info, path)
     shutil.rmtree(workdir, ignore_errors=True)
     return f"{path}: {task.score_name} {score.value:.4f} ± {score.stderr:.4f} on the test split of {data.source}"

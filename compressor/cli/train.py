@@ -12,34 +12,40 @@ from compressor.cli.options import MODEL_OPTIONS, ModelOptions, add_options
 from compressor.errors import InputError, ProfileError
 
 if TYPE_CHECKING:
-    from compressor.models import TorchModel
+    from compressor.models import ModelInfo, TorchModel
     from compressor.training import TrainSettings
 
 
 @click.command()
 @click.argument("model")
 @add_options(MODEL_OPTIONS)
-@click.option("--out", required=True, metavar="DIR|FILE.pt", help="Where the checkpoint goes: DIR/model.pt, or FILE.")
+@click.option("--out", required=True, metavar="DIR|FILE.pt", help="Where it goes: a folder for a text network, else DIR/model.pt, or FILE.")
 @click.option("--set", "overrides", multiple=True, metavar="K=V", help="A training setting: train.epochs=20.")
 def train(out: str, overrides: tuple[str, ...], **typed: Any) -> None:
     """Train or fine-tune MODEL on labels, so that it can teach, and write a checkpoint.
 
-    MODEL is a checkpoint to go on from, or a factory such as torchvision:resnet18 with --factory-arg.
+    MODEL is a checkpoint to go on from, a Hugging Face folder (a pretrained one gets a new head), or a factory such
+    as torchvision:resnet18 with --factory-arg.
     """
     from compressor.cli.options import check_writable
     from compressor.cli.progress import progress_display
 
     options = ModelOptions(**typed)
-    path = Path(out) if out.endswith(".pt") else Path(out) / "model.pt"
-    settings = train_settings(overrides)
-    check_writable(path.parent)
+    check_writable(Path(out).parent if out.endswith(".pt") else Path(out))
 
     from compressor.assignments import parse_assignments
     from compressor.cli.teach import train_teacher
     from compressor.tasks import make_task
 
     model = _network(options)
+    settings = train_settings(overrides, model.info)
     data = options.load_data(model)
+    if model.info.untrained:
+        from compressor.loading.huggingface import with_new_head
+
+        model = with_new_head(model, data.classes)
+    to_folder = model.info.tokenizer is not None and not out.endswith(".pt")
+    path = Path(out) if to_folder or out.endswith(".pt") else Path(out) / "model.pt"
     if options.data is not None:
         typed_args = parse_assignments(options.data_args, "--data-arg")
         model = replace(model, info=model.info.model_copy(update={"data_args": typed_args}))
@@ -51,8 +57,8 @@ def train(out: str, overrides: tuple[str, ...], **typed: Any) -> None:
     click.echo(f"{line}\nnext: compress run --profile mobile-cpu {path}")
 
 
-def train_settings(overrides: tuple[str, ...]) -> TrainSettings:
-    """The training settings with ``train.epochs=20`` and the like on top; every fault at once.
+def train_settings(overrides: tuple[str, ...], info: ModelInfo | None = None) -> TrainSettings:
+    """The training settings, gentler for a pretrained text network, with ``train.epochs=20`` and the like on top; every fault at once.
 
     Raises:
         ProfileError: Listing every fault.
@@ -61,11 +67,13 @@ def train_settings(overrides: tuple[str, ...]) -> TrainSettings:
 
     from compressor.assignments import parse_assignments
     from compressor.faults import sentences
-    from compressor.training import TrainSettings
+    from compressor.training import FINE_TUNING, TrainSettings
 
+    start = FINE_TUNING.model_dump() if info is not None and info.tokenizer is not None else {}
     values = parse_assignments(overrides, "--set")
     try:
-        return TrainSettings.model_validate({key.removeprefix("train."): value for key, value in values.items()})
+        typed = {key.removeprefix("train."): value for key, value in values.items()}
+        return TrainSettings.model_validate({**start, **typed})
     except ValidationError as error:
         listed = "".join(f"\n  - {fault}" for fault in sentences(error, TrainSettings, "--set train"))
         raise ProfileError(f"the training settings have faults:{listed}", "--set train.epochs=20") from None

@@ -2,13 +2,17 @@
 
 import hashlib
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal, Protocol
 
 import torch
 from torch import Tensor
 
+from compressor.data.lengths import by_length, lengths_of, tokenized
+from compressor.models import TokenizerSpec
+
 SplitName = Literal["train", "validation", "test"]
+SPLITS: tuple[SplitName, ...] = ("train", "validation", "test")
 # The label of a training sample that has none.
 UNLABELED = -1
 # Random erasing's ranges: the box's share of the image, and how much taller than wide it may be times how much wider.
@@ -73,6 +77,16 @@ class Subset:
     def fetch(self, indices: Tensor, epoch_seed: int | None = None) -> tuple[Tensor, ...]:
         """The parent's samples."""
         return self.parent.fetch(self.indices[indices], epoch_seed)
+
+    @property
+    def lengths(self) -> Tensor | None:
+        """Of each sample, where they have one."""
+        whole = lengths_of(self.parent)
+        return None if whole is None else whole[self.indices]
+
+    def with_tokenizer(self, spec: TokenizerSpec) -> "Subset":
+        """The same samples, tokenized otherwise."""
+        return Subset(tokenized(self.parent, spec), self.indices)
 
 
 @dataclass(frozen=True)
@@ -204,6 +218,7 @@ class Data:
         normalise: Applied to fetched images; None where the source gives finished inputs.
         flip: Whether mirrored samples keep their label (never for digits or text).
         notes: What a reader of the report must know: which splits were held out, what was skipped.
+        tokenizer: What texts were tokenized by; None where they weren't yet, or the samples are no text.
     """
 
     source: str
@@ -215,6 +230,19 @@ class Data:
     normalise: Normalise | None = None
     flip: bool = False
     notes: tuple[str, ...] = field(default=())
+    tokenizer: TokenizerSpec | None = None
+
+    def seen_by(self, spec: TokenizerSpec | None) -> "Data":
+        """The same samples as a network with this tokenizer sees them; itself where they are no text."""
+        if spec is None or (self.tokenizer is not None and self.tokenizer.digest == spec.digest):
+            return self
+        splits = {name: tokenized(self.split(name), spec) for name in SPLITS}
+        return replace(self, tokenizer=spec, **splits)
+
+    @property
+    def has_lengths(self) -> bool:
+        """Whether samples differ in length, as texts do."""
+        return lengths_of(self.train) is not None
 
     def split(self, name: SplitName) -> Split:
         """The split of that name."""
@@ -243,7 +271,8 @@ class Data:
         """One epoch over the training split in an order set by (seed, epoch).
 
         Augmentation is a function of (seed, epoch, sample), so a resumed epoch shows the same views.
-        The last, smaller batch is dropped unless it is the only one (BatchNorm needs full batches).
+        The last, smaller batch is dropped unless it is the only one (BatchNorm needs full batches). Samples of
+        about one length come together where they have lengths, so that little of a batch is padding.
 
         Args:
             batch_size: Samples per step over all ranks.
@@ -257,6 +286,9 @@ class Data:
         """
         count = len(self.train)
         order = torch.randperm(count, generator=_generator(seed, epoch, "order"))
+        lengths = lengths_of(self.train)
+        if lengths is not None:
+            order = by_length(order, lengths, batch_size, _generator(seed, epoch, "batches"))
         view, chosen_by = (epoch, seed) if views is None else (epoch % views, 0)
         if augment is not None:
             drawn = augment.draw(count, _generator(chosen_by, view, "augment"))

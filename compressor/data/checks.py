@@ -51,6 +51,23 @@ def check_labels(splits: Mapping[str, Split], classes: tuple[str, ...], spec: st
             )
 
 
+def check_values(splits: Mapping[str, Split], classes: tuple[str, ...], spec: str) -> None:
+    """Numbers to be met must be finite and not all the same.
+
+    Raises:
+        DataError: Naming split and row.
+    """
+    for name, split in splits.items():
+        if len(split) == 0:
+            raise DataError(f"'{spec}': the {name} split is empty", "data with at least a few samples")
+        broken = (~torch.isfinite(split.labels)).nonzero().flatten()
+        if len(broken):
+            raise DataError(f"'{spec}', {name} split, row {int(broken[0])}: the target is not finite", "repair the row")
+    labels = splits["train"].labels
+    if bool((labels == labels[0]).all()):
+        raise DataError(f"'{spec}': every target of the train split is {float(labels[0]):g}", "targets that differ")
+
+
 def _check_integers(labels: Tensor, where: str) -> None:
     if labels.dim() != 1:
         raise DataError(

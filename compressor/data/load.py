@@ -6,6 +6,7 @@ from typing import Any
 
 from compressor.data.batches import Data
 from compressor.data.splits import shorten
+from compressor.data.tables import is_table, text_table
 from compressor.errors import DataError, did_you_mean
 from compressor.importing import is_reference
 from compressor.models import InputSpec
@@ -14,7 +15,8 @@ __all__ = ["is_user_code", "load_data", "shorten"]
 
 NAMED = ("digits", "fashion-mnist", "mnist-idx")
 FORMS = (
-    "digits, fashion-mnist[:FOLDER], mnist-idx:FOLDER, a folder with train/ and test/, FILE.npz, package.module:factory"
+    "digits, fashion-mnist[:FOLDER], mnist-idx:FOLDER, a folder with train/ and test/, FILE.npz, "
+    "FILE.csv|.tsv|.jsonl|.parquet or a folder with train and test files of one such kind, package.module:factory"
 )
 
 
@@ -29,6 +31,7 @@ def load_data(
     *,
     args: Mapping[str, Any] | None = None,
     inputs: InputSpec | None = None,
+    classes: tuple[str, ...] = (),
     seed: int = 0,
 ) -> Data:
     """Read data, split it and check it.
@@ -37,6 +40,7 @@ def load_data(
         spec: As after ``--data``, or a callable that returns data or loaders.
         args: The ``--data-arg`` values.
         inputs: What the model expects of one sample: its size and normalisation.
+        classes: What the model calls its classes; labels that are texts are put in its order.
         seed: Draws the validation split where there is none.
 
     Raises:
@@ -51,6 +55,8 @@ def load_data(
     path = Path(spec)
     if head in NAMED:
         return _named(head, rest, args, inputs, seed)
+    if is_table(path):
+        return text_table(path, args, classes, seed)
     if path.is_dir():
         from compressor.data.folder import image_folder
 

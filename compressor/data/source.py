@@ -25,6 +25,7 @@ class Source:
         fingerprint: sha256 over everything in the source.
         images: Whether inputs are uint8 images, to be scaled and normalised.
         flip: Whether mirrored samples keep their label.
+        values: Whether labels are numbers to be met, and no classes.
         notes: For the report.
     """
 
@@ -36,6 +37,7 @@ class Source:
     fingerprint: str
     images: bool = True
     flip: bool = False
+    values: bool = False
     notes: tuple[str, ...] = field(default=())
 
 
@@ -96,6 +98,13 @@ class Arguments:
         ):
             raise self._fault(name, "a number, or a list of one per channel")
         return tuple(float(v) for v in values)
+
+    def name(self, name: str) -> str:
+        """One string; empty where it isn't given."""
+        value = self._given.get(name, "")
+        if not isinstance(value, str):
+            raise self._fault(name, "a name")
+        return value
 
     def names(self, name: str) -> tuple[str, ...]:
         """A list of strings; empty where it isn't given."""

@@ -2,12 +2,13 @@
 
 import hashlib
 from collections.abc import Sequence
+from dataclasses import replace
 
 import torch
 from torch import Tensor
 
 from compressor.data.batches import Data, Normalise, Split, Subset, TensorSplit
-from compressor.data.checks import check_labels
+from compressor.data.checks import check_labels, check_values
 from compressor.data.source import Arguments, Source
 from compressor.errors import DataError
 from compressor.models import InputSpec
@@ -32,7 +33,8 @@ def data_from_source(source: Source, args: Arguments, inputs: InputSpec | None, 
         DataError: Labels or shapes that can't be trained on, or don't fit the model.
     """
     found = {"train": source.train, "validation": source.validation, "test": source.test}
-    check_labels({name: split for name, split in found.items() if split is not None}, source.classes, source.spec)
+    present = {name: split for name, split in found.items() if split is not None}
+    (check_values if source.values else check_labels)(present, source.classes, source.spec)
     notes = list(source.notes)
     train, validation, test = source.train, source.validation, source.test
     tenth = HELD_OUT * len(train)
@@ -54,8 +56,9 @@ def data_from_source(source: Source, args: Arguments, inputs: InputSpec | None, 
         notes.extend(note)
         digest.update(repr(normalise).encode())
     digest.update(f"flip={source.flip}".encode())
-    count = int(train.labels.max()) + 1
-    classes = source.classes or tuple(str(label) for label in range(count))
+    classes = source.classes
+    if not classes and not source.values:
+        classes = tuple(str(label) for label in range(int(train.labels.max()) + 1))
     return Data(
         source=source.spec,
         train=train,
@@ -83,8 +86,13 @@ def fingerprint(splits: Sequence[Split | None]) -> str:
 
 
 def stratified(labels: Tensor, count: int, seed: int) -> Tensor:
-    """``count`` places in ``labels``, drawn under a seed, each class by its share; in rising order."""
+    """``count`` places in ``labels``, drawn under a seed, each class by its share; in rising order.
+
+    Labels that are numbers and no classes have no shares: plainly drawn.
+    """
     order = torch.randperm(len(labels), generator=torch.Generator().manual_seed(seed))
+    if labels.is_floating_point():
+        return order[:count].sort().values
     key = torch.empty(len(labels), dtype=torch.float64)
     for label in labels.unique().tolist():
         places = order[labels[order] == label]
@@ -94,7 +102,7 @@ def stratified(labels: Tensor, count: int, seed: int) -> Tensor:
 
 def _hold_out(train: Split, fraction: float, seed: int, name: str, spec: str) -> tuple[Subset, Subset]:
     labels = train.labels
-    smallest = int(labels.bincount().min())
+    smallest = 2 if labels.is_floating_point() else int(labels.bincount().min())
     if smallest < 2:
         label = int(labels.bincount().argmin())
         raise DataError(
@@ -108,6 +116,8 @@ def _hold_out(train: Split, fraction: float, seed: int, name: str, spec: str) ->
 
 
 def _per_class(labels: Tensor, fraction: float, seed: int) -> list[Tensor]:
+    if labels.is_floating_point():
+        return [stratified(labels, max(1, round(fraction * len(labels))), seed)]
     order = torch.randperm(len(labels), generator=torch.Generator().manual_seed(seed))
     parts = []
     for label in labels.unique().tolist():
@@ -202,14 +212,11 @@ def shorten(data: Data, train: int, other: int) -> Data:
         return data
     digest = hashlib.sha256(f"{data.fingerprint} shortened {train} {other}".encode()).hexdigest()
     counts = "/".join(str(len(part)) for part in parts)
-    return Data(
-        source=data.source,
+    return replace(
+        data,
         train=parts[0],
         validation=parts[1],
         test=parts[2],
-        classes=data.classes,
         fingerprint=digest,
-        normalise=data.normalise,
-        flip=data.flip,
         notes=(*data.notes, f"shortened to {counts} samples (train/validation/test)"),
     )

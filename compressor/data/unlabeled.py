@@ -1,18 +1,20 @@
 """More inputs without labels: a teacher's answers are their target."""
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
+from torch.nn import functional
 
 from compressor.data.batches import UNLABELED, Data, Split, Subset
+from compressor.data.lengths import lengths_of, tokenized
 from compressor.data.splits import fingerprint
 from compressor.errors import DataError
-from compressor.models import InputSpec
+from compressor.models import InputSpec, TokenizerSpec
 
 
 @dataclass(frozen=True)
@@ -33,6 +35,15 @@ class Bare:
     def fetch(self, indices: Tensor, epoch_seed: int | None = None) -> tuple[Tensor, ...]:
         """The parent's samples."""
         return self.parent.fetch(indices, epoch_seed)
+
+    @property
+    def lengths(self) -> Tensor | None:
+        """Of each sample, where they have one."""
+        return lengths_of(self.parent)
+
+    def with_tokenizer(self, spec: TokenizerSpec) -> "Bare":
+        """The same samples, tokenized otherwise."""
+        return Bare(tokenized(self.parent, spec))
 
 
 @dataclass(frozen=True)
@@ -63,7 +74,25 @@ class Joined:
             if bool(chosen.any())
         ]
         place = torch.cat([(~from_second).nonzero().flatten(), from_second.nonzero().flatten()]).argsort()
-        return tuple(torch.cat(tensors)[place] for tensors in zip(*parts, strict=True))
+        return tuple(torch.cat(padded(tensors))[place] for tensors in zip(*parts, strict=True))
+
+    @property
+    def lengths(self) -> Tensor | None:
+        """Of each sample, where they have one."""
+        both = lengths_of(self.first), lengths_of(self.second)
+        return None if both[0] is None or both[1] is None else torch.cat([both[0], both[1]])
+
+    def with_tokenizer(self, spec: TokenizerSpec) -> "Joined":
+        """The same samples, tokenized otherwise."""
+        return Joined(tokenized(self.first, spec), tokenized(self.second, spec))
+
+
+def padded(tensors: Sequence[Tensor]) -> list[Tensor]:
+    """Zeros after shorter samples, so that all have the longest one's length; others as they are."""
+    if any(tensor.dim() != 2 for tensor in tensors):
+        return list(tensors)
+    longest = max(tensor.shape[1] for tensor in tensors)
+    return [functional.pad(tensor, (0, longest - tensor.shape[1])) for tensor in tensors]
 
 
 def with_unlabeled(data: Data, extra: Split, source: str) -> Data:

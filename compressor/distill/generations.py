@@ -10,6 +10,7 @@ from torch import nn
 from compressor.context import RunContext, Teacher
 from compressor.data import SplitName
 from compressor.distill.recover import recover
+from compressor.distill.settings import KdSettings
 from compressor.distill.teachers import mean_of_teachers
 from compressor.factories import build
 from compressor.models import TorchModel
@@ -21,6 +22,10 @@ if TYPE_CHECKING:
 
 ENSEMBLE_BATCH = 500
 
+
+# Labels count as much as the generation before, as in the paper: a teacher that is no better than its student
+# costs it accuracy where it has most of the loss.
+ALPHA = 0.5
 
 Trained = tuple[str, TorchModel, FitResult]
 
@@ -75,8 +80,13 @@ def train_generations(student: TorchModel, ctx: RunContext, settings: "Distill")
 
 def _train(name: str, student: TorchModel, ctx: RunContext, settings: "Distill", number: int) -> Trained:
     own = replace(student, module=_fresh(student, ctx.seed * 1000 + number))
-    result = recover(own.module, ctx, settings.train, settings.kd, name=name)
+    result = recover(own.module, ctx, settings.train, kd_between_generations(settings.kd), name=name)
     return name, own, result
+
+
+def kd_between_generations(kd: KdSettings) -> KdSettings:
+    """The settings with generations' own share of the teacher, where none was set."""
+    return kd if "alpha" in kd.model_fields_set else kd.model_copy(update={"alpha": ALPHA})
 
 
 def _fresh(student: TorchModel, seed: int) -> nn.Module:

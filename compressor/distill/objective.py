@@ -9,10 +9,11 @@ from torch import Tensor, nn
 from compressor.context import RunContext
 from compressor.data import Batch
 from compressor.data.batches import UNLABELED
+from compressor.data.tokenizer import check_same_tokens
 from compressor.distill.losses import decoupled_kd, kd_kl, label_smoothing, logit_mse
 from compressor.distill.settings import KdSettings
 from compressor.distill.taps import Taps
-from compressor.distill.teachers import mean_of_teachers
+from compressor.distill.teachers import mean_of_teachers, teacher_of_features
 from compressor.distill.terms import make_term
 from compressor.training import Loss, Objective
 
@@ -53,6 +54,8 @@ class Distillation:
         self._some_unlabeled = ctx.data.unlabeled > 0
         self.terms = [make_term(term, student, ctx) for term in kd.terms]
         pairs = [pair for term in self.terms for pair in term.pairs]
+        if pairs and ctx.data.has_lengths:
+            check_same_tokens(ctx.data, ctx.data.seen_by(teacher_of_features(ctx).model.info.tokenizer))
         self.ask = mean_of_teachers(ctx, [pair.teacher for pair in pairs], kd.teacher_weights)
         self._taps = Taps(student, [pair.student for pair in pairs])
         self.helpers = nn.ModuleList(term.regressors for term in self.terms)
@@ -63,17 +66,20 @@ class Distillation:
         outputs = self._ctx.task.forward(module, batch)
         features = self._taps.take()
         answers = self.ask(batch)
+        mask = self._ctx.task.mask(batch)
         terms = self._on_labels(outputs, batch)
         logits, wanted = self._ctx.task.logits(outputs), answers.logits
         counted = self._counted(wanted, batch)
-        if counted is None:
+        if kd.response == "none":
+            pass
+        elif counted is None:
             terms["kd"] = self._response(logits, wanted, batch.labels)
         elif bool(counted.any()):
             share = float(counted.float().mean())
             terms["kd"] = share * self._response(logits[counted], wanted[counted], batch.labels[counted])
         weights = {"labels": 1 - kd.alpha, "kd": kd.alpha}
         for term in self.terms:
-            terms[term.settings.loss] = term.value(features, answers.features)
+            terms[term.settings.loss] = term.value(features, answers.features, mask)
             weights[term.settings.loss] = term.weight(progress)
         parts = [weights[name] * value for name, value in terms.items()]
         # Where no sample of the batch counts the step changes nothing.

@@ -3,9 +3,10 @@
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor, fx, nn
 
-from compressor.distill.taps import Taps, layers_of
+from compressor.blocks import attentions
+from compressor.distill.taps import ATTENTION, Taps, layers_of
 from compressor.errors import PlanError
 
 
@@ -62,6 +63,54 @@ def auto_pairs(student: nn.Module, teacher: nn.Module, for_student: Inputs, for_
     else:
         chosen = [(ours[size], theirs[size]) for size in common]
     return [Pair(mine[0], other[0], mine[1], other[1]) for mine, other in chosen]
+
+
+def encoder_pairs(
+    student: nn.Module, teacher: nn.Module, for_student: Inputs, for_teacher: Inputs, attention: bool
+) -> list[Pair]:
+    """Layers of two encoders, paired as TinyBERT does: the student's m-th of M learns from the teacher's m*N/M-th.
+
+    Args:
+        student: A module or a captured graph of one.
+        teacher: A module.
+        for_student: One call's inputs, on the student's device.
+        for_teacher: The same on the teacher's.
+        attention: Their attention matrices; else what their layers give, and the embeddings first.
+
+    Raises:
+        PlanError: One of them has no repeated layers, or no attention that can be listened to.
+    """
+    ours, theirs = (_encoder(module, attention) for module in (student, teacher))
+    if not ours or not theirs:
+        raise PlanError(
+            "kd.terms: layers = 'auto' finds no encoder layers to pair in the "
+            f"{'teacher' if ours else 'student'}",
+            "layers = [['student.layer', 'teacher.layer'], ...]",
+        )
+    start = 0 if attention else 1
+    chosen = [] if attention else [(ours[0], theirs[0])]
+    mine, other = ours[start:], theirs[start:]
+    chosen += [(path, other[(place + 1) * len(other) // len(mine) - 1]) for place, path in enumerate(mine)]
+    return named_pairs(student, teacher, tuple(chosen), for_student, for_teacher)
+
+
+def _encoder(module: nn.Module, attention: bool) -> list[str]:
+    """Paths of the embeddings and of every layer, in order; or of every attention."""
+    layers = list(layers_of(module))
+    if attention:
+        if isinstance(module, fx.GraphModule):
+            found = [path for path in layers if path.endswith(ATTENTION)]
+            # Of a layer and all that it is inside of, the innermost.
+            return [path for path in found if not any(_is_inside(other, path) for other in found)]
+        return [f"{block.path}{ATTENTION}" for block in attentions(module)]
+    numbered = [path for path in layers if path.rpartition(".")[2].isdigit()]
+    embeddings = [path for path in layers if path.rpartition(".")[2] == "embeddings"]
+    outer = [path for path in numbered if not any(path.startswith(f"{other}.") for other in numbered)]
+    return [*embeddings[:1], *outer] if embeddings and outer else []
+
+
+def _is_inside(inner: str, outer: str) -> bool:
+    return inner.startswith(f"{outer.removesuffix(ATTENTION)}.")
 
 
 def named_pairs(

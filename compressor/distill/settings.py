@@ -38,8 +38,10 @@ class KdSettings(BaseModel):
     temperature: float = Field(
         default=1.0, gt=0, description="softens both sides' class probabilities; a small student does best with 1"
     )
-    response: Literal["kd_kl", "decoupled_kd", "logit_mse"] = Field(
-        default="kd_kl", description="the loss between the answers: Hinton's, decoupled, or squared difference"
+    response: Literal["kd_kl", "decoupled_kd", "logit_mse", "none"] = Field(
+        default="kd_kl",
+        description="the loss between the answers: Hinton's, decoupled, or squared difference; 'none' with alpha 1 "
+        "leaves the terms alone, for a first phase",
     )
     label_smoothing: float = Field(
         default=0.0, ge=0, lt=1, description="of the labels' loss, with or without a teacher; 0 leaves it to the task"
@@ -67,6 +69,8 @@ class KdSettings(BaseModel):
         names = [term.loss for term in self.terms]
         if len(set(names)) < len(names):
             raise ValueError("terms has the same loss twice: give one term several pairs of layers")
+        if self.response == "none" and not self.terms:
+            raise ValueError("response = 'none' needs terms: there is nothing else to learn from the teacher")
         if self.terms and self.cache == "on":
             raise ValueError("cache = 'on' keeps answers, not the features that terms need: set 'auto' or 'off'")
         return self

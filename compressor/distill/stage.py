@@ -1,11 +1,13 @@
 """The distill stage: train a student against the run's teachers."""
 
+from dataclasses import replace
 from typing import ClassVar
 
 from pydantic import Field, model_validator
 
 from compressor.context import RunContext
 from compressor.distill.generations import born_again
+from compressor.distill.layers import Choice, shallower
 from compressor.distill.objective import describe
 from compressor.distill.recover import recover
 from compressor.distill.settings import KdSettings
@@ -36,6 +38,15 @@ class Distill(Stage):
         description="'same' (self-distillation), 'auto' (the largest smaller relative within the budget), "
         "or a network of a known library: 'torchvision:NAME', 'timm:NAME'",
     )
+    layers: int | tuple[int, ...] | None = Field(
+        default=None,
+        description="of a text network: how many of the reference's layers a 'same' student has, or which, from 0",
+    )
+    choice: Choice = Field(
+        default="spread",
+        description="of a number of layers: 'spread' takes the first, the last and evenly between; 'measured' leaves "
+        "out one after another, each time the one that the training batches miss least",
+    )
     budget: StudentBudget = Field(
         default=StudentBudget(), description="what an 'auto' student may have at most: macs, params"
     )
@@ -46,7 +57,7 @@ class Distill(Stage):
         default=1,
         ge=1,
         description="born-again networks: each generation is taught by the one before, from fresh weights; the best "
-        "on validation is the result. Every one of them trains for train.epochs",
+        "on validation is the result. Every one of them trains for train.epochs, with kd.alpha 0.5 if none is set",
     )
     ensemble: bool = Field(
         default=False, description="one more student, taught by the mean of all generations' answers"
@@ -64,6 +75,7 @@ class Distill(Stage):
         """Choose and build the student, and show it the data."""
         assert isinstance(model, TorchModel)
         chosen = self.student_for(model, ctx)
+        ctx = replace(ctx, data=ctx.data.seen_by(chosen.model.info.tokenizer))
         ctx.task.check(chosen.model.module, ctx.data)
         return [f"student: {chosen.reason}", *describe(chosen.model.module, ctx, self.kd)]
 
@@ -73,6 +85,7 @@ class Distill(Stage):
         if self.generations > 1:
             return born_again(chosen.model, ctx, self)
         student = chosen.model
+        ctx = replace(ctx, data=ctx.data.seen_by(student.info.tokenizer))
         notes = [f"student: {chosen.reason}"]
         if self.inherit and self.student != "same":
             shared = inherit(student.module, model.module)
@@ -94,6 +107,9 @@ class Distill(Stage):
         """The network to train: as the settings choose it, or the one that the run was given."""
         if ctx.student is not None:
             return Chosen(ctx.student, "the network given with --student")
+        if self.layers is not None and self.student == "same":
+            student, chosen = shallower(model, self.layers, self.choice, ctx)
+            return Chosen(student, f"layers {', '.join(map(str, chosen))} of the reference, with their weights")
         if self.student == "same":
             return same_architecture(model)
         if self.student == "auto":

@@ -5,11 +5,14 @@ from collections.abc import Iterable
 from types import TracebackType
 from typing import Any, Self
 
+import torch
 from torch import Tensor, fx, nn
 
 from compressor.errors import PlanError, StageError, did_you_mean
 
 TAP = "distillation_tap"
+# "encoder.layer.0.attention.self@attention" is what softmax gives in that layer, not what the layer gives.
+ATTENTION = "@attention"
 
 
 class Taps:
@@ -20,7 +23,8 @@ class Taps:
 
     Args:
         module: Its parameters and its results stay as they are.
-        paths: Module paths, ``"layer3.0"``; in a graph those of the module that it was captured from.
+        paths: Module paths, ``"layer3.0"``; in a graph those of the module that it was captured from. With
+            ``@attention`` behind one, its attention matrices.
 
     Raises:
         PlanError: The network has no such layer.
@@ -33,15 +37,21 @@ class Taps:
         self._nodes: list[fx.Node] = []
         self.paths = tuple(dict.fromkeys(paths))
         layers = layers_of(module)
+        self._attentions = _AttentionsGiven(module) if any(path.endswith(ATTENTION) for path in self.paths) else None
         for path in self.paths:
-            if path not in layers:
+            if path.removesuffix(ATTENTION) not in layers or (self._is_graph and path not in layers):
                 raise PlanError(
                     f"kd.terms: the network has no layer '{path}'{did_you_mean(path, list(layers))}",
                     "a module path as in dict(model.named_modules()), or layers='auto'",
                 )
-            self._handles.append(self._place(path, layers[path]).register_forward_hook(self._keeper(path)))
+            layer = layers[path if self._is_graph else path.removesuffix(ATTENTION)]
+            self._handles.append(self._place(path, layer).register_forward_hook(self._keeper(path)))
         if self._nodes:
             self._graph.recompile()
+
+    @property
+    def _is_graph(self) -> bool:
+        return isinstance(self._module, fx.GraphModule)
 
     @property
     def _graph(self) -> fx.GraphModule:
@@ -59,7 +69,12 @@ class Taps:
         return identity
 
     def _keeper(self, path: str) -> Any:
+        second = path.endswith(ATTENTION) and not self._is_graph
+
         def keep(_module: nn.Module, _inputs: object, output: object) -> None:
+            if second:
+                # Layers give their result first and the matrices behind it.
+                output = output[1:] if isinstance(output, tuple) else None
             tensor = _first_tensor(output)
             if tensor is not None:
                 self._found.pop(path, None)
@@ -98,6 +113,9 @@ class Taps:
         if self._nodes:
             self._graph.recompile()
         self._handles, self._nodes, self._found = [], [], {}
+        if self._attentions is not None:
+            self._attentions.close()
+            self._attentions = None
 
     def __enter__(self) -> Self:
         """Listening began when it was made."""
@@ -110,6 +128,21 @@ class Taps:
         self.close()
 
 
+class _AttentionsGiven:
+    """Has networks of transformers give their attention matrices, until ``close``."""
+
+    def __init__(self, module: nn.Module) -> None:
+        configs = [getattr(child, "config", None) for child in module.modules()]
+        self._configs = {id(found): found for found in configs if hasattr(found, "output_attentions")}
+        self._before = {key: found.output_attentions for key, found in self._configs.items() if found is not None}
+        for found in self._configs.values():
+            found.output_attentions = True  # type: ignore[union-attr]
+
+    def close(self) -> None:
+        for key, found in self._configs.items():
+            found.output_attentions = self._before[key]  # type: ignore[union-attr]
+
+
 def layers_of(module: nn.Module) -> dict[str, nn.Module | fx.Node]:
     """Everything that can be tapped by path: submodules, or in a graph the last node of each layer."""
     if not isinstance(module, fx.GraphModule):
@@ -120,6 +153,8 @@ def layers_of(module: nn.Module) -> dict[str, nn.Module | fx.Node]:
             for path, _ in (node.meta.get("nn_module_stack") or {}).values():
                 if path:
                     last[path] = node
+                    if node.target is torch.ops.aten.softmax.int:
+                        last[f"{path}{ATTENTION}"] = node
     return last
 
 

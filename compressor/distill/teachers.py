@@ -87,6 +87,19 @@ def _confidence(logits: Tensor) -> Tensor:
 
 
 def _ask(teacher: Teacher, ctx: RunContext, paths: Sequence[str]) -> AskTeacher:
+    """Ask one teacher, in its own tokens where it has others than the student."""
+    own = ctx.data.seen_by(teacher.model.info.tokenizer)
+    ask = _ask_form(teacher, ctx, paths)
+    if own is ctx.data:
+        return ask
+
+    def ask_in_its_tokens(batch: Batch) -> Answers:
+        return ask(own.batch("train", batch.indices).to(ctx.device))
+
+    return ask_in_its_tokens
+
+
+def _ask_form(teacher: Teacher, ctx: RunContext, paths: Sequence[str]) -> AskTeacher:
     if isinstance(teacher.model, TorchModel):
         return _ask_torch(teacher.model.module, ctx, paths)
     if isinstance(teacher.model, OnnxModel):

@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from compressor.context import RunContext
 from compressor.distill import losses
-from compressor.distill.pairing import Pair, auto_pairs, named_pairs
+from compressor.distill.pairing import Pair, auto_pairs, encoder_pairs, named_pairs
 from compressor.distill.settings import FeatureTerm
 from compressor.distill.teachers import teacher_of_features
 from compressor.models import TorchModel
@@ -15,6 +15,8 @@ from compressor.models import TorchModel
 WARM_UP = 0.1
 # These compare vectors elementwise, so both sides need one width; the others don't.
 ELEMENTWISE = ("hint", "hidden_states", "cosine")
+# These know padding from tokens.
+MASKED = ("hidden_states", "attention_matrices")
 RELATIONS = ("rkd_distance", "rkd_angle", "similarity_preserving")
 
 
@@ -32,11 +34,12 @@ class Term:
     pairs: list[Pair]
     regressors: nn.ModuleList
 
-    def value(self, student: dict[str, Tensor], teacher: dict[str, Tensor]) -> Tensor:
-        """The mean over pairs, unweighted."""
+    def value(self, student: dict[str, Tensor], teacher: dict[str, Tensor], mask: Tensor | None = None) -> Tensor:
+        """The mean over pairs, unweighted; ``mask`` (N, tokens) says which tokens are no padding."""
         loss = getattr(losses, self.settings.loss)
+        masked = (mask,) if self.settings.loss in MASKED else ()
         values: list[Tensor] = [
-            loss(regressor(student[pair.student]), teacher[pair.teacher])
+            loss(regressor(student[pair.student]), teacher[pair.teacher], *masked)
             for pair, regressor in zip(self.pairs, self.regressors, strict=True)
         ]
         return torch.stack(values).mean()
@@ -79,11 +82,16 @@ def make_term(settings: FeatureTerm, student: nn.Module, ctx: RunContext) -> Ter
 
 
 def _pairs(settings: FeatureTerm, student: nn.Module, teacher: nn.Module, ctx: RunContext) -> list[Pair]:
-    inputs = ctx.task.example_inputs(ctx.data, 2)
-    here = [_on(module, inputs) for module in (student, teacher)]
+    theirs = ctx.data.seen_by(teacher_of_features(ctx).model.info.tokenizer)
+    here = [
+        _on(module, ctx.task.example_inputs(data, 2)) for module, data in ((student, ctx.data), (teacher, theirs))
+    ]
     if settings.layers != "auto":
         return named_pairs(student, teacher, settings.layers, here[0], here[1])
-    pairs = auto_pairs(student, teacher, here[0], here[1])
+    if ctx.data.has_lengths:
+        pairs = encoder_pairs(student, teacher, *here, attention=settings.loss == "attention_matrices")
+    else:
+        pairs = auto_pairs(student, teacher, here[0], here[1])
     if settings.loss in RELATIONS:
         return pairs[-1:]
     return [pairs[len(pairs) // 2]] if settings.loss == "hint" else pairs

@@ -28,6 +28,34 @@ def store_integer_weights(proto: onnx.ModelProto) -> None:
     drop_unused(graph)
 
 
+def look_up_integers(proto: onnx.ModelProto) -> None:
+    """Look rows up in an integer table and dequantize those alone, in place.
+
+    The exporter writes it the other way round, so that every call would make floats of the whole table. The
+    scales belong to columns, which are the last axis before and after.
+    """
+    graph = proto.graph
+    stored = {tensor.name for tensor in graph.initializer}
+    dequantized = {n.output[0]: n for n in graph.node if n.op_type == "DequantizeLinear" and n.input[0] in stored}
+    for gather in [n for n in graph.node if n.op_type == "Gather" and n.input[0] in dequantized]:
+        dequantize = dequantized[gather.input[0]]
+        axis = next((a for a in dequantize.attribute if a.name == "axis"), None)
+        if axis is None or axis.i != 1 or sum(dequantize.output[0] in n.input for n in graph.node) > 1:
+            continue
+        result, integers = gather.output[0], f"{gather.output[0]}_integers"
+        gather.input[0], gather.output[0] = dequantize.input[0], integers
+        dequantize.input[0], dequantize.output[0], axis.i = integers, result, -1
+        # What computes must stand after what it reads.
+        graph.node.remove(dequantize)
+        graph.node.insert(list(graph.node).index(gather) + 1, dequantize)
+    drop_stale_types(graph)
+
+
+def drop_stale_types(graph: onnx.GraphProto) -> None:
+    """Remove the types of values that are inside the graph; whoever needs them infers them."""
+    del graph.value_info[:]
+
+
 def store_integer_biases(proto: onnx.ModelProto) -> None:
     """Store the float biases of integer Conv and Gemm as int32 with scale ``input * weight``, in place.
 

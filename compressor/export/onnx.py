@@ -14,11 +14,11 @@ from pathlib import Path
 import onnx
 import torch
 from torch import Tensor, nn
-from torch.export import Dim
 
+from compressor.axes import dynamic_axes
 from compressor.errors import DiskFullError, StageError
 from compressor.export.half import to_half
-from compressor.export.integers import store_integer_biases, store_integer_weights
+from compressor.export.integers import look_up_integers, store_integer_biases, store_integer_weights
 from compressor.models import InputSpec, ModelInfo, OnnxModel, QuantizedModel, TorchForm
 
 OUTPUT_NAME = "logits"
@@ -47,9 +47,11 @@ def export_onnx(form: TorchForm, path: Path, example_inputs: tuple[Tensor, ...],
     module = copy.deepcopy(form.module).cpu().eval()
     inputs = tuple(tensor.detach().cpu().contiguous() for tensor in example_inputs)
     names = _input_names(form.info, len(inputs))
-    proto = _to_proto(module, inputs, names, opset)
+    longest = form.info.tokenizer.max_length if form.info.tokenizer else None
+    proto = _to_proto(module, inputs, names, opset, longest)
     if isinstance(form, QuantizedModel):
         store_integer_weights(proto)
+        look_up_integers(proto)
         if form.spec.scheme == "onnxruntime-cpu":
             store_integer_biases(proto)
         if form.spec.rest == "float16":
@@ -92,9 +94,9 @@ def write_atomically(path: Path, content: bytes) -> None:
         raise
 
 
-def _to_proto(module: nn.Module, inputs: tuple[Tensor, ...], names: list[str], opset: int) -> onnx.ModelProto:
-    batch = Dim("batch", min=1)
-    shapes: tuple[object, ...] = tuple({0: batch} for _ in inputs)
+def _to_proto(
+    module: nn.Module, inputs: tuple[Tensor, ...], names: list[str], opset: int, longest: int | None
+) -> onnx.ModelProto:
     try:
         with _quiet(), torch.no_grad():
             program = torch.onnx.export(
@@ -104,7 +106,7 @@ def _to_proto(module: nn.Module, inputs: tuple[Tensor, ...], names: list[str], o
                 opset_version=opset,
                 input_names=names,
                 output_names=[OUTPUT_NAME],
-                dynamic_shapes=shapes,
+                dynamic_shapes=dynamic_axes(inputs, longest),
                 external_data=False,
                 verbose=False,
             )

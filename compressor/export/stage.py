@@ -13,7 +13,7 @@ from compressor.errors import PlanError, StageError
 from compressor.export.artifacts import write_device_kit, write_infer_script
 from compressor.export.onnx import export_onnx
 from compressor.export.tensorrt import build_engine, can_validate, validate_for_tensorrt
-from compressor.measure import collect_outputs, file_size, interleaved_latency, parity
+from compressor.measure import collect_outputs, file_size, interleaved_latency, parity, timed_inputs
 from compressor.models import Form, OnnxModel, QuantizedModel, TorchForm, TorchModel
 from compressor.report import Parity
 from compressor.runners import OnnxRunner, TorchRunner, available
@@ -125,7 +125,7 @@ class Export(Stage):
         twin = export_onnx(_without_quantizers(model), ctx.workdir / "fp32.onnx", inputs, opset=ctx.target.opset)
 
         def time_both() -> list[float]:
-            return _p50s([twin.path, exported.path], inputs, ctx)
+            return _p50s([twin.path, exported.path], ctx)
 
         fp32_ms, int8_ms = ctx.decisions.settle("latency_of_fp32_and_int8_ms", time_both, "export.keep_fastest=false")
         metrics["fp32_latency_ms"], metrics["int8_latency_ms"] = fp32_ms, int8_ms
@@ -178,11 +178,10 @@ def _without_quantizers(model: QuantizedModel) -> TorchModel:
     return TorchModel(graph, model.info)
 
 
-def _p50s(paths: list[Path], inputs: tuple[Tensor, ...], ctx: RunContext) -> list[float]:
-    threads = ctx.target.threads
-    arrays = tuple(np.ascontiguousarray(tensor[: ctx.target.batch_size].numpy()) for tensor in inputs)
+def _p50s(paths: list[Path], ctx: RunContext) -> list[float]:
+    threads, inputs = ctx.target.threads, timed_inputs(ctx)
     with OnnxRunner(paths[0], threads) as first, OnnxRunner(paths[1], threads) as second:
-        timed = interleaved_latency([first, second], arrays, threads=threads)
+        timed = interleaved_latency([first, second], [inputs, inputs], threads=threads)
     return [latency.p50 for latency in timed if latency.p50 is not None]
 
 

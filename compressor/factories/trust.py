@@ -13,7 +13,7 @@ HOMES = {
     "torchvision": ("torchvision.models",),
     "timm": ("timm", "timm.models"),
     "transformers": ("transformers", "transformers.models"),
-    "compressor": ("compressor.factories.small_images",),
+    "compressor": ("compressor.factories.small_images", "compressor.factories.text_network"),
 }
 # Arguments that fetch weights or read further files. The weights follow from the model file anyway.
 FETCHING = frozenset(

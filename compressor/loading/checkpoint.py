@@ -15,7 +15,7 @@ from compressor.export.onnx import write_atomically
 from compressor.factories import build, is_known_library, parse_factory
 from compressor.factories.trust import without_fetching
 from compressor.loading.weights import load_tensors, state_of
-from compressor.models import FactoryRef, InputSpec, ModelInfo
+from compressor.models import FactoryRef, InputSpec, ModelInfo, TokenizerSpec
 from compressor.structure import apply_shapes, manifest_of
 
 FORMAT = "compressor-checkpoint"
@@ -34,6 +34,7 @@ def save_checkpoint(
     example_inputs: tuple[Tensor, ...] | None = None,
     inputs: InputSpec | tuple[InputSpec, ...] | None = None,
     classes: Sequence[str] = (),
+    tokenizer: TokenizerSpec | None = None,
 ) -> None:
     """Write a network with everything ``compress run`` needs to know about it.
 
@@ -48,6 +49,7 @@ def save_checkpoint(
         example_inputs: Where ``inputs`` isn't given: the shape of one sample is taken from here.
         inputs: Shape, mean and std of what the network expects.
         classes: Class names by label.
+        tokenizer: What makes a text network's inputs.
 
     Raises:
         InputError: The factory doesn't build this network, or a value isn't plain.
@@ -61,6 +63,7 @@ def save_checkpoint(
         data_args=dict(data_args or {}),
         inputs=_input_specs(inputs, example_inputs),
         classes=tuple(classes),
+        tokenizer=tokenizer,
     )
     try:
         plain = json.loads(json.dumps({"factory": ref.arguments, "data": info.data_args}))

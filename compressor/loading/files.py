@@ -17,6 +17,7 @@ from compressor.data.load import is_user_code
 from compressor.errors import InputError, ModelFileError, UntrustedError
 from compressor.factories import build, parse_factory, trusted
 from compressor.loading.checkpoint import build_fresh, info_of, is_checkpoint
+from compressor.loading.huggingface import CONFIG, is_huggingface, load_huggingface
 from compressor.loading.onnx_file import load_onnx
 from compressor.loading.saved import STRUCTURE, load_form
 from compressor.loading.weights import find_state_dict, load_tensors
@@ -58,7 +59,8 @@ def load_file(
     if ref is None and factory_args:
         raise InputError("arguments for a factory, but no factory", "--factory package.module:callable beside them")
     if path.is_dir():
-        return _changed(_load_folder(path, ref, trust), path / STRUCTURE, path, task)
+        hashed = path / (STRUCTURE if (path / STRUCTURE).exists() else CONFIG)
+        return _changed(_load_folder(path, ref, task, trust), hashed, path, task)
     if not path.exists():
         raise ModelFileError(f"no file {path}", "the path of a model; 'compress example digits.pt' writes one")
     if path.stat().st_size == 0:
@@ -76,14 +78,11 @@ def _changed(form: Form, hashed: Path, path: Path, task: str | None) -> Form:
     return replace(form, info=form.info.model_copy(update=changed))
 
 
-def _load_folder(path: Path, ref: FactoryRef | None, trust: bool) -> Form:
+def _load_folder(path: Path, ref: FactoryRef | None, task: str | None, trust: bool) -> Form:
     if (path / STRUCTURE).exists():
         return load_form(path, factory=ref, trust=trust)
-    if (path / "config.json").exists():
-        raise InputError(
-            f"{path} is a Hugging Face folder; those aren't supported yet",
-            "a checkpoint of an image classifier, written by compressor.save_checkpoint",
-        )
+    if is_huggingface(path):
+        return load_huggingface(path, task, trust)
     stages = sorted(entry.parent.name for entry in path.glob(f"*/{STRUCTURE}"))
     raise ModelFileError(
         f"{path} is a folder without {STRUCTURE}",

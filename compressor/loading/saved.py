@@ -120,7 +120,7 @@ def load_form(folder: Path, *, factory: Factory | None = None, trust: bool = Fal
             spec = QuantizationSpec.model_validate(saved.content["quantization"])
         except ValidationError as error:
             raise ModelFileError(f"{folder / STRUCTURE}: quantization: {error}", "copy the folder again") from None
-        graph = quantize.insert(module, spec, inputs)
+        graph = quantize.insert(module, spec, inputs, info.tokenizer.max_length if info.tokenizer else None)
         rebuilt = QuantizedModel(graph, info, spec, manifest, builder)
     else:
         rebuilt = TorchModel(module, info, builder)

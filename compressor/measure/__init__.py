@@ -1,7 +1,7 @@
 """Numbers about a form, measured on the file that will run."""
 
 from compressor.measure.compute import count_macs, count_params
-from compressor.measure.latency import interleaved_latency
+from compressor.measure.latency import interleaved_latency, timed_inputs
 from compressor.measure.parity import parity
 from compressor.measure.score import collect_outputs, paired_drop, score_form, score_outputs
 from compressor.measure.size import file_size
@@ -20,4 +20,5 @@ __all__ = [
     "score_form",
     "score_outputs",
     "snapshot",
+    "timed_inputs",
 ]

@@ -9,11 +9,14 @@ from dataclasses import dataclass, field
 import numpy as np
 import torch
 
+from compressor.context import RunContext
 from compressor.report import Latency
-from compressor.runners import Arrays, Runner
+from compressor.runners import Arrays, Runner, arrays_of
 
 WARM_UP_RUNS = 3
 MOST_RUNS_PER_BLOCK = 500
+# Of the test split, evenly spread.
+TIMED_TEXTS = 32
 
 
 @dataclass
@@ -25,21 +28,22 @@ class _Times:
 
 def interleaved_latency(
     runners: Sequence[Runner],
-    inputs: Arrays,
+    inputs: Sequence[Sequence[Arrays]],
     *,
     threads: int = 1,
     seconds: float = 2.5,
     blocks: int = 10,
     clock: Callable[[], float] = time.perf_counter,
 ) -> list[Latency]:
-    """Time runners in blocks, A B then B A and so on, on the same inputs.
+    """Time runners in blocks, A B then B A and so on, on the same samples.
 
     Every runner gets an equal share of ``seconds``, hence a fast one more runs. The first call of a
     block isn't counted: it finds the caches full of another network.
 
     Args:
         runners: Entered; the first is the reference.
-        inputs: One call's inputs, at the batch size that the device will see.
+        inputs: Per runner what it is called with in turn, at the batch size that the device will see: one
+            call's inputs, or several where samples differ in length.
         threads: Torch is held to as many; ONNX Runtime's sessions are made with theirs.
         seconds: For all runners together; slow ones take longer, since each block runs at least once.
         blocks: How many for each runner.
@@ -51,23 +55,40 @@ def interleaved_latency(
     timed = [_Times() for _ in runners]
     with _quiet_machine(threads):
         share = seconds / blocks / len(runners)
-        counts = [_runs_per_block(runner, inputs, share, clock) for runner in runners]
+        calls = list(zip(runners, inputs, strict=True))
+        counts = [_runs_per_block(runner, own, share, clock) for runner, own in calls]
         for block in range(blocks):
             order = range(len(runners)) if block % 2 == 0 else reversed(range(len(runners)))
             for place in order:
-                runners[place].infer(inputs)
-                timed[place].blocks.append([_milliseconds(runners[place], inputs, clock) for _ in range(counts[place])])
+                runner, own = calls[place]
+                runner.infer(own[0])
+                timed[place].blocks.append(
+                    [_milliseconds(runner, own[call % len(own)], clock) for call in range(counts[place])]
+                )
     reference_p50 = float(np.percentile(np.concatenate(timed[0].blocks), 50))
     return [
-        _summary(times, runner.name, threads, len(inputs[0]), reference_p50)
-        for times, runner in zip(timed, runners, strict=True)
+        _summary(times, runner.name, threads, len(own[0][0]), reference_p50)
+        for times, (runner, own) in zip(timed, calls, strict=True)
     ]
 
 
-def _runs_per_block(runner: Runner, inputs: Arrays, share: float, clock: Callable[[], float]) -> int:
-    first = [_milliseconds(runner, inputs, clock) for _ in range(WARM_UP_RUNS)]
+def _runs_per_block(runner: Runner, inputs: Sequence[Arrays], share: float, clock: Callable[[], float]) -> int:
+    """As many as fit; each of the inputs equally often, so that all runners see the same mix of lengths."""
+    first = [_milliseconds(runner, inputs[0], clock) for _ in range(WARM_UP_RUNS)]
     one = max(min(first), 1e-6) / 1000
-    return max(1, min(MOST_RUNS_PER_BLOCK, int(share / one)))
+    count = max(1, min(MOST_RUNS_PER_BLOCK, int(share / one)))
+    return -(-count // len(inputs)) * len(inputs)
+
+
+def timed_inputs(ctx: RunContext) -> list[Arrays]:
+    """What a form is timed with: a batch as the target is called; of texts several, with their real lengths."""
+    size = ctx.target.batch_size
+    if not ctx.data.has_lengths:
+        return [arrays_of(ctx.task.example_inputs(ctx.data, size))]
+    count = len(ctx.data.test)
+    starts = torch.linspace(0, max(0, count - size), min(TIMED_TEXTS, count)).long()
+    calls = [ctx.data.batch("test", torch.arange(int(start), min(int(start) + size, count))) for start in starts]
+    return [arrays_of(batch.inputs) for batch in calls]
 
 
 def _milliseconds(runner: Runner, inputs: Arrays, clock: Callable[[], float]) -> float:

@@ -7,12 +7,13 @@ import numpy as np
 import numpy.typing as npt
 
 from compressor.context import RunContext
-from compressor.data import Batch, SplitName
+from compressor.data import SplitName
 from compressor.models import EngineModel, Form
-from compressor.runners import Arrays, Runner, runner_for
+from compressor.runners import Runner, arrays_of, runner_for
 from compressor.tasks import Score
 
 SCORING_BATCH = 250
+TEXT_BATCH = 16
 Logits = npt.NDArray[np.float32]
 
 
@@ -47,7 +48,7 @@ def collect_outputs(
     batches = ctx.data.batches(split, batch_size)
     if count is not None:
         batches = itertools.islice(batches, math.ceil(count / batch_size))
-    return np.concatenate([runner.infer(arrays_of(batch)) for batch in batches])
+    return np.concatenate([runner.infer(arrays_of(batch.inputs)) for batch in batches])
 
 
 def paired_drop(reference: Score, score: Score, higher_is_better: bool) -> tuple[float, float]:
@@ -69,11 +70,8 @@ def paired_drop(reference: Score, score: Score, higher_is_better: bool) -> tuple
     return float(differences.mean()), stderr
 
 
-def arrays_of(batch: Batch) -> Arrays:
-    """A batch's inputs as a runner wants them."""
-    return tuple(np.ascontiguousarray(tensor.numpy()) for tensor in batch.inputs)
-
-
 def batch_for(form: Form, ctx: RunContext) -> int:
-    """Samples per call while scoring: an engine's shape range ends early."""
-    return ctx.target.max_batch_size if isinstance(form, EngineModel) else SCORING_BATCH
+    """Samples per call while scoring: an engine's shape range ends early, long batches of texts are mostly padding."""
+    if isinstance(form, EngineModel):
+        return ctx.target.max_batch_size
+    return TEXT_BATCH if ctx.data.has_lengths else SCORING_BATCH

@@ -3,7 +3,7 @@
 import json
 import os
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,7 @@ from compressor.context import Progress, RunContext
 from compressor.export.onnx import export_onnx, write_atomically
 from compressor.export.tensorrt import build_engine
 from compressor.measure.compute import count_macs, count_params
-from compressor.measure.latency import interleaved_latency
+from compressor.measure.latency import interleaved_latency, timed_inputs
 from compressor.measure.parity import parity
 from compressor.measure.score import Logits, batch_for, collect_outputs, paired_drop, score_outputs
 from compressor.measure.size import file_size
@@ -88,6 +88,7 @@ def snapshot(name: str, model: Form, ctx: RunContext, folder: Path, reference: R
         reference: The reference's snapshot; None while it is being made.
     """
     ctx.progress(Progress("measure", message=f"measuring {name}"))
+    ctx = replace(ctx, data=ctx.data.seen_by(model.info.tokenizer))
     inputs = ctx.task.example_inputs(ctx.data, max(2, ctx.target.batch_size))
     artifact = _deployed(_exported(model, inputs, ctx, folder), ctx, folder)
     with _scoring_runner(artifact) as runner:
@@ -112,7 +113,7 @@ def snapshot(name: str, model: Form, ctx: RunContext, folder: Path, reference: R
         score_drop_stderr=drop_stderr,
         scores=score.others,
         per_class=score.per_class,
-        latency_ms=_latency(artifact, inputs, ctx, reference),
+        latency_ms=_latency(artifact, ctx, reference),
         parity=_parity(model, outputs, ctx),
         artifact=str(artifact.path),
     )
@@ -152,7 +153,7 @@ def _compute(model: Form, inputs: tuple[Tensor, ...]) -> tuple[int | None, int |
     return count_params(counted), count_macs(counted, inputs)
 
 
-def _latency(artifact: Artifact, inputs: tuple[Tensor, ...], ctx: RunContext, reference: Reference | None) -> Latency:
+def _latency(artifact: Artifact, ctx: RunContext, reference: Reference | None) -> Latency:
     target = ctx.target
     reason = available(target)
     if reason is not None:
@@ -163,11 +164,11 @@ def _latency(artifact: Artifact, inputs: tuple[Tensor, ...], ctx: RunContext, re
             runtime=target.runtime,
             reason=f"{reason}; on the device: python3 build_engine.py, from the export stage's kit",
         )
-    arrays = tuple(np.ascontiguousarray(tensor[: target.batch_size].numpy()) for tensor in inputs)
     forms = [artifact] if reference is None else [reference.artifact, artifact]
+    inputs = [timed_inputs(replace(ctx, data=ctx.data.seen_by(form.info.tokenizer))) for form in forms]
     with ExitStack() as stack:
         runners = [stack.enter_context(runner_for(form, target)) for form in forms]
-        return interleaved_latency(runners, arrays, threads=target.threads)[-1]
+        return interleaved_latency(runners, inputs, threads=target.threads)[-1]
 
 
 def _parity(model: Form, outputs: Logits, ctx: RunContext) -> Parity | None:

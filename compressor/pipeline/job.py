@@ -11,7 +11,7 @@ from compressor.data.load import shorten
 from compressor.distill.students import named_student
 from compressor.errors import InputError, MissingError, PlanError, did_you_mean
 from compressor.factories import build, parse_factory
-from compressor.models import InputSpec, TorchModel
+from compressor.models import ModelInfo, TorchModel
 from compressor.profile import Profile
 from compressor.stage import Stage
 from compressor.tasks import Task
@@ -64,12 +64,18 @@ class Job:
         """The profile's stages, as this run does them."""
         return self.profile.stages
 
-    def context(self, workdir: Path, teachers: tuple[Teacher, ...], progress: ShowProgress = silent) -> RunContext:
-        """What stages are handed, for one folder and one set of teachers."""
+    def context(
+        self,
+        workdir: Path,
+        teachers: tuple[Teacher, ...],
+        progress: ShowProgress = silent,
+        info: ModelInfo | None = None,
+    ) -> RunContext:
+        """What stages are handed, for one folder, one set of teachers and the form that ``info`` is of."""
         student = self.student if isinstance(self.student, TorchModel) else None
         return RunContext(
             task=self.task,
-            data=self.data,
+            data=self.data.seen_by((info or self.model.info).tokenizer),
             target=self.profile.target,
             budget=self.profile.budget,
             reference=self.model,
@@ -97,7 +103,16 @@ def prepared(job: Job) -> Job:
         MissingError: The device isn't here.
         InputError: The student can't be built.
     """
-    job = replace(job, device=torch_device(job.device), model=_described(job.model, job.data, job.task))
+    data = job.data.seen_by(job.model.info.tokenizer)
+    job = replace(job, device=torch_device(job.device), data=data, model=_described(job.model, data, job.task))
+    if job.model.info.untrained:
+        raise InputError(
+            f"{job.model.info.source} has no weights for {', '.join(job.model.info.untrained[:3])}: it was never "
+            f"trained for {job.task.name}",
+            f"compress train {job.model.info.source} --data ... --out teacher, then compress run ... teacher",
+        )
+    if job.model.info.tokenizer is not None:
+        job = replace(job, profile=job.profile.for_text())
     stages = _cut(job.profile.stages, job.stop_before)
     if isinstance(job.student, str):
         stages, student = _student(job, stages)
@@ -121,19 +136,12 @@ def torch_device(name: str) -> str:
     return name
 
 
-def input_spec(data: Data, task: Task) -> InputSpec:
-    """What a network for this data expects of one sample."""
-    sample = task.example_inputs(data, 1)[0]
-    mean, std = (data.normalise.mean, data.normalise.std) if data.normalise else ((), ())
-    return InputSpec(shape=tuple(sample.shape[1:]), mean=mean, std=std)
-
-
 def _described(model: TorchModel, data: Data, task: Task) -> TorchModel:
     """Fill in what the model file doesn't say from the data."""
     info = model.info
     changed: dict[str, object] = {"task": task.name}
     if not info.inputs:
-        changed["inputs"] = (input_spec(data, task),)
+        changed["inputs"] = task.input_specs(data)
     if not info.classes:
         changed["classes"] = data.classes
     return replace(model, info=info.model_copy(update=changed))

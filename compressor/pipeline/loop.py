@@ -151,12 +151,13 @@ def _do(
     """Run one stage, save its form, measure it, and only then declare it done."""
     form = current.load()
     place.begin(job.fresh)
-    ctx = job.context(place.path, teachers, _named(progress, name))
+    ctx = job.context(place.path, teachers, _named(progress, name), form.info)
     torch.manual_seed(job.seed)
     start = time.perf_counter()
     result = stage.run(form, ctx)
     seconds = time.perf_counter() - start
-    save_form(result.model, place.path, job.task.example_inputs(job.data, 16))
+    data = job.data.seen_by(result.model.info.tokenizer)
+    save_form(result.model, place.path, job.task.example_inputs(data, 16))
     taken = snapshot(name, result.model, ctx, place.path, reference)
     taken.save(place.path)
     settings = {"kind": stage.kind, **stage.model_dump(mode="json")}

@@ -16,7 +16,7 @@ from compressor.distill import Distillation, KdSettings
 from compressor.distill.stage import Distill
 from compressor.errors import PlanError
 from compressor.measure import score_form
-from compressor.models import FORM_NAMES, TorchModel
+from compressor.models import FORM_NAMES, Form, TorchModel
 from compressor.pipeline.job import WHOLE_RUN, Job, prepared
 from compressor.profile import chain_faults
 from compressor.training import TrainSettings
@@ -119,18 +119,22 @@ def teacher_notes(job: Job) -> list[str]:
                 f"{who} has the data's classes in another order: output {place} is '{names[place]}' there and "
                 f"'{data.classes[place]}' in the data, so that it teaches the wrong answers"
             )
-        score = score_form(teacher.model, ctx, "validation")
+        score = score_form(teacher.model, _in_its_tokens(ctx, teacher.model), "validation")
         scores.append(score.value)
         if job.task.score_name == "accuracy" and score.value <= chance + 2 * score.stderr:
             notes.append(f"{who} is no better than chance on validation ({score.value:.4f} of {chance:.4f})")
     pupil = job.student if isinstance(job.student, TorchModel) else job.model
-    own = score_form(pupil, ctx, "validation") if job.teachers or isinstance(job.student, TorchModel) else None
+    own = score_form(pupil, _in_its_tokens(ctx, pupil), "validation") if job.teachers or isinstance(job.student, TorchModel) else None
     best = max(scores) if job.task.higher_is_better else min(scores)
     if own is not None and (best < own.value if job.task.higher_is_better else best > own.value):
         notes.append(
             f"every teacher is worse on validation ({best:.4f}) than the network it is to teach ({own.value:.4f})"
         )
     return notes
+
+
+def _in_its_tokens(ctx: RunContext, form: Form) -> RunContext:
+    return replace(ctx, data=ctx.data.seen_by(form.info.tokenizer))
 
 
 def _estimate(job: Job) -> tuple[float | None, int | None]:

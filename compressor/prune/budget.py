@@ -5,14 +5,13 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
-import numpy as np
 from pydantic import model_validator
 from torch import Tensor, nn
 
 from compressor.context import RunContext
 from compressor.errors import BudgetError, PlanError
 from compressor.export.onnx import export_onnx
-from compressor.measure import count_macs, count_params, file_size, interleaved_latency
+from compressor.measure import count_macs, count_params, file_size, interleaved_latency, timed_inputs
 from compressor.models import TorchModel
 from compressor.runners import OnnxRunner, available
 from compressor.target import Budget
@@ -113,8 +112,7 @@ def _cost(model: TorchModel, name: str, ctx: RunContext, inputs: tuple[Tensor, .
         exported = export_onnx(model, Path(folder) / "model.onnx", inputs, opset=ctx.target.opset)
         if name in ("size", "size_mb"):
             return file_size(exported.path) / (1e6 if name == "size_mb" else 1)
-        arrays = tuple(np.ascontiguousarray(tensor[: ctx.target.batch_size].numpy()) for tensor in inputs)
         with OnnxRunner(exported.path, threads=ctx.target.threads) as runner:
-            p50 = interleaved_latency([runner], arrays, threads=ctx.target.threads)[0].p50
+            p50 = interleaved_latency([runner], [timed_inputs(ctx)], threads=ctx.target.threads)[0].p50
     assert p50 is not None
     return p50

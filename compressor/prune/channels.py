@@ -1,7 +1,6 @@
 """Channels physically removed, with torch-pruning's dependency graph; the only file that imports it."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from typing import Any
 
 import torch
@@ -10,29 +9,10 @@ from torch import Tensor, nn
 
 from compressor.errors import PlanError
 from compressor.prune.importance import Importance
+from compressor.prune.outcome import PruneReport
 
 HIGHEST_PER_LAYER = 0.9
 PRUNED = (nn.Conv1d, nn.Conv2d, nn.Conv3d, nn.Linear)
-
-
-@dataclass(frozen=True, slots=True)
-class PruneReport:
-    """What one pruning removed.
-
-    Args:
-        before: Output channels per layer, before.
-        after: The same, after.
-        kept: Layers that were left alone, with the reason.
-    """
-
-    before: dict[str, int]
-    after: dict[str, int]
-    kept: dict[str, str] = field(default_factory=dict)
-
-    @property
-    def removed(self) -> dict[str, int]:
-        """Output channels removed per layer, where there were any."""
-        return {name: count - self.after[name] for name, count in self.before.items() if count != self.after[name]}
 
 
 def prune_channels(

@@ -12,14 +12,16 @@ from compressor.errors import PlanError, StageError
 from compressor.measure import count_macs, count_params
 from compressor.models import Form, TorchModel
 from compressor.prune.budget import BY_CLOCK, PruneBudget, check_measurable, find_ratio
-from compressor.prune.channels import PruneReport, prune_channels
+from compressor.prune.channels import prune_channels
 from compressor.prune.importance import Importance, accumulate_gradients
+from compressor.prune.outcome import PruneReport
+from compressor.prune.transformers import is_transformer, narrowed, prune_blocks
 from compressor.stage import Stage, StageResult
 from compressor.training import TrainSettings, evaluate, reestimate_batchnorm
 
 
 class Prune(Stage):
-    """Structural pruning of channels, and recovery."""
+    """Structural pruning of channels, or of a transformer's heads and feed-forward neurons, and recovery."""
 
     kind: ClassVar[str] = "prune"
     accepts: ClassVar[tuple[type, ...]] = (TorchModel,)
@@ -28,6 +30,12 @@ class Prune(Stage):
 
     ratio: float | None = Field(
         default=None, gt=0, lt=1, description="removed of each layer's channels; 0.5 where no budget is set"
+    )
+    heads: float | None = Field(
+        default=None, ge=0, lt=1, description="of a transformer: removed of each block's attention heads; else ratio"
+    )
+    neurons: float | None = Field(
+        default=None, ge=0, lt=1, description="of a transformer: removed of each feed-forward's neurons; else ratio"
     )
     budget: PruneBudget | None = Field(
         default=None, description="what may remain: one of macs, params, size, size_mb, latency, latency_ms"
@@ -103,7 +111,8 @@ class Prune(Stage):
             "macs_after": count_macs(module.cpu(), inputs),
             "params_after": count_params(module),
         }
-        return StageResult(model, metrics, notes)
+        info = narrowed(model.info, module)
+        return StageResult(TorchModel(module, info, model.builder), metrics, notes)
 
     def _ratio(self, model: TorchModel, ctx: RunContext) -> float:
         if self.budget is None:
@@ -119,6 +128,16 @@ class Prune(Stage):
     def _prune(self, module: nn.Module, ratio: float, ctx: RunContext) -> PruneReport:
         if self.importance == "taylor":
             accumulate_gradients(module, ctx)
+        if is_transformer(module):
+            return prune_blocks(
+                module,
+                heads=ratio if self.heads is None else self.heads,
+                neurons=ratio if self.neurons is None else self.neurons,
+                importance=self.importance,
+                round_to=ctx.target.channel_multiple,
+                ignored=self.skip,
+                seed=ctx.seed,
+            )
         device = next(module.parameters()).device
         inputs = tuple(tensor.to(device) for tensor in ctx.task.example_inputs(ctx.data, 2))
         return prune_channels(

@@ -4,17 +4,19 @@ import copy
 
 import torch
 from torch import Tensor, fx, nn
-from torch.export import Dim
 
+from compressor.axes import dynamic_axes, is_text
 from compressor.errors import PlanError
 from compressor.quantize.folding import fold_batchnorm
 
 BATCHES = (2, 3)
+# Texts are compared at this length too.
+SHORT = 3
 # Folding BatchNorm changes the order of a few float operations and nothing else.
 FOLDED_TOLERANCE = 1e-3
 
 
-def capture(module: nn.Module, example_inputs: tuple[Tensor, ...]) -> fx.GraphModule:
+def capture(module: nn.Module, example_inputs: tuple[Tensor, ...], longest: int | None = None) -> fx.GraphModule:
     """Export a module in eval mode as a graph that can be trained, copied and saved like any module.
 
     Node names and parameter names depend on the module's code and torch's version alone, so another
@@ -24,18 +26,20 @@ def capture(module: nn.Module, example_inputs: tuple[Tensor, ...]) -> fx.GraphMo
     Args:
         module: Left untouched.
         example_inputs: Real inputs, on the module's device.
+        longest: The most tokens that a text network has positions for.
 
     Raises:
         PlanError: The module can't be exported, or the graph computes something else.
     """
     own = copy.deepcopy(module).eval()
     inputs = [_with_batch(example_inputs, count) for count in BATCHES]
-    batch = Dim("batch", min=1)
+    if is_text(example_inputs):
+        inputs.append(tuple(tensor[:, :SHORT].contiguous() for tensor in inputs[0]))
     try:
         with torch.no_grad():
             # In training the graph is differentiated: it must be exported with gradients on.
             with torch.enable_grad():
-                program = torch.export.export(own, inputs[0], dynamic_shapes=tuple({0: batch} for _ in inputs[0]))
+                program = torch.export.export(own, inputs[0], dynamic_shapes=dynamic_axes(inputs[0], longest))
             expected = [own(*given) for given in inputs]
     except Exception as error:
         reason = str(error).strip().partition("\n")[0]
@@ -95,13 +99,13 @@ def _with_batch(inputs: tuple[Tensor, ...], count: int) -> tuple[Tensor, ...]:
 def _compare(
     graph_module: fx.GraphModule, inputs: list[tuple[Tensor, ...]], expected: list[Tensor], tolerance: float
 ) -> None:
-    """The graph has no shape guards, so it is compared with the module at two batch sizes."""
+    """The graph has no shape guards, so it is compared with the module at several sizes."""
     for given, wanted in zip(inputs, expected, strict=True):
         with torch.no_grad():
             found = graph_module(*given)
         scale = float(wanted.abs().max()) or 1.0
         if found.shape != wanted.shape or float((found - wanted).abs().max()) > tolerance * scale:
             raise PlanError(
-                f"quantize: the exported graph answers differently from the module at batch size {len(given[0])}",
+                f"quantize: the exported graph answers differently from the module for inputs of {tuple(given[0].shape)}",
                 "a forward whose result doesn't depend on the batch size or on random numbers in eval mode",
             )

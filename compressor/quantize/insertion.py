@@ -13,7 +13,9 @@ from compressor.quantize.folding import tensor_at
 DTYPES = {"uint8": torch.uint8, "int8": torch.int8}
 
 
-def insert(module: nn.Module, spec: QuantizationSpec, example_inputs: tuple[Tensor, ...]) -> fx.GraphModule:
+def insert(
+    module: nn.Module, spec: QuantizationSpec, example_inputs: tuple[Tensor, ...], longest: int | None = None
+) -> fx.GraphModule:
     """Capture a float module and insert the quantizers of a specification.
 
     The same module code, specification and torch version give the same state_dict keys in any process.
@@ -22,11 +24,12 @@ def insert(module: nn.Module, spec: QuantizationSpec, example_inputs: tuple[Tens
         module: Left untouched.
         spec: From ``place``, or read from a saved model.
         example_inputs: Inputs that fit the module.
+        longest: The most tokens that a text network has positions for.
 
     Raises:
         ModelFileError: The specification names nodes that the graph doesn't have.
     """
-    return insert_quantizers(capture(module, example_inputs), spec)
+    return insert_quantizers(capture(module, example_inputs, longest), spec)
 
 
 def insert_quantizers(graph_module: fx.GraphModule, spec: QuantizationSpec) -> fx.GraphModule:
@@ -71,7 +74,7 @@ def weight_quantizers(graph_module: fx.GraphModule) -> list[tuple[WeightQuantize
 
 
 def _insert_on_weight(graph_module: fx.GraphModule, node: fx.Node, quantizer: Quantizer, half: bool) -> None:
-    weight_node = node.args[1]
+    weight_node = node.args[ops.weight_place(node)]
     assert isinstance(weight_node, fx.Node)
     weight = tensor_at(graph_module, str(weight_node.target))
     assert weight is not None and quantizer.axis is not None

@@ -8,6 +8,7 @@ aten = torch.ops.aten
 CONVOLUTIONS = {aten.conv1d.default, aten.conv2d.default, aten.conv3d.default}
 LINEAR = {aten.linear.default}
 WEIGHTED = CONVOLUTIONS | LINEAR
+EMBEDDINGS = {aten.embedding.default}
 ADDITIONS = {aten.add.Tensor}
 MULTIPLICATIONS = {aten.mul.Tensor}
 GLOBAL_POOLS = {aten.adaptive_avg_pool2d.default, aten.avg_pool2d.default}
@@ -85,6 +86,11 @@ def spatial_size(node: fx.Node) -> int:
     for axis in getattr(value, "shape", ())[2:]:
         size *= int(axis)
     return size
+
+
+def weight_place(node: fx.Node) -> int:
+    """Which of a node's arguments is its weight: a table comes first, a kernel second."""
+    return 0 if node.target in EMBEDDINGS else 1
 
 
 def layer_name(node: fx.Node) -> str:

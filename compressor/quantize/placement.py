@@ -22,6 +22,8 @@ from compressor.target import Target
 SKIPPED = "left out by the setting 'skip'"
 GATE = "a gate on 1x1 maps (squeeze and excitation): a sliver of the compute, and sensitive"
 COMPUTED = "its weight is computed, not stored"
+# A table of fewer rows than this saves no byte worth a rounding error.
+TABLE_ROWS = 64
 
 
 def place(graph_module: fx.GraphModule, target: Target, skip: Sequence[str] = ()) -> QuantizationSpec:
@@ -40,9 +42,11 @@ def place(graph_module: fx.GraphModule, target: Target, skip: Sequence[str] = ()
     else:
         activations = _OnnxRuntimeRules(nodes, weighted).place()
         scheme, rest = "onnxruntime-cpu", "float32"
+    tables = [] if scheme == "tensorrt" else _tables(nodes, skip, float_layers)
     weights = [
-        Quantizer(name=f"quantize_weight_{node.name}", node=node.name, role="weight", dtype="int8", axis=0)
-        for node in weighted
+        Quantizer(name=f"quantize_weight_{node.name}", node=node.name, role="weight", dtype="int8", axis=axis)
+        for chosen, axis in ((weighted, 0), (tables, 1))
+        for node in chosen
     ]
     return QuantizationSpec(
         scheme=scheme,
@@ -67,6 +71,21 @@ def _sort_layers(nodes: list[fx.Node], skip: Sequence[str]) -> tuple[dict[str, s
         elif node.target in ops.FLOAT_REASONS:
             float_layers[layer_name(node)] = ops.FLOAT_REASONS[node.target]
     return float_layers, weighted
+
+
+def _tables(nodes: list[fx.Node], skip: Sequence[str], float_layers: dict[str, str]) -> list[fx.Node]:
+    """Embeddings of enough rows: their integers are looked up and only then made floats, a scale per column."""
+    found: list[fx.Node] = []
+    for node in nodes:
+        if node.target not in ops.EMBEDDINGS:
+            continue
+        table = node.args[0]
+        rows = table.meta["val"].shape[0] if isinstance(table, fx.Node) and "val" in table.meta else 0
+        if any(fnmatchcase(layer_name(node), pattern) for pattern in skip):
+            float_layers[layer_name(node)] = SKIPPED
+        elif rows >= TABLE_ROWS and isinstance(table, fx.Node) and table.op == "get_attr" and len(table.users) == 1:
+            found.append(node)
+    return found
 
 
 def _reason_for_float(node: fx.Node, skip: Sequence[str]) -> str:
@@ -129,12 +148,14 @@ class _OnnxRuntimeRules:
         self.weighted = set(weighted)
         # Nodes whose output has a grid, and the node whose grid it is.
         self.grid: dict[fx.Node, fx.Node] = {}
+        # Of these, the ones that nothing but linear layers needs in integers: other readers stay in float.
+        self.for_linear: set[fx.Node] = set()
 
     def place(self) -> list[Quantizer]:
         needed = self._needed()
         for node in self.nodes:
             if node in self.weighted:
-                self._mark(self._input_of(node))
+                self._mark(self._input_of(node), node)
                 if node.target in ops.CONVOLUTIONS:
                     self._mark(_after_activation(node))
             elif node.target in ops.ADDITIONS:
@@ -152,7 +173,11 @@ class _OnnxRuntimeRules:
     def _input_of(self, node: fx.Node) -> fx.Node:
         return sources(node)[0]
 
-    def _mark(self, node: fx.Node) -> None:
+    def _mark(self, node: fx.Node, reader: fx.Node | None = None) -> None:
+        if reader is None or reader.target not in ops.LINEAR:
+            self.for_linear.discard(node)
+        elif node not in self.grid:
+            self.for_linear.add(node)
         self.grid.setdefault(node, node)
 
     def _is_integer(self, node: fx.Node) -> bool:
@@ -160,6 +185,7 @@ class _OnnxRuntimeRules:
 
     def _share(self, nodes: list[fx.Node]) -> None:
         """Give these nodes, and all that share with them, the grid of the first in the graph."""
+        self.for_linear.difference_update(nodes)
         joined = {self.grid.get(node, node) for node in nodes}
         first = next(node for node in self.nodes if node in joined)
         for node in nodes:
@@ -183,7 +209,13 @@ class _OnnxRuntimeRules:
     def _quantizer(self, node: fx.Node) -> Quantizer:
         owner = self.grid[node]
         shares = "" if owner is node else f"quantize_{owner.name}"
-        return Quantizer(name=f"quantize_{node.name}", node=node.name, role="activation", dtype="uint8", shares=shares)
+        users: tuple[str, ...] = ()
+        if node in self.for_linear and not shares:
+            readers = [user for user in node.users if user in self.weighted]
+            users = tuple(user.name for user in readers) if len(readers) < len(node.users) else ()
+        return Quantizer(
+            name=f"quantize_{node.name}", node=node.name, role="activation", dtype="uint8", users=users, shares=shares
+        )
 
 
 def _after_activation(node: fx.Node) -> fx.Node:

@@ -106,7 +106,8 @@ class Quantize(Stage):
                 f"quantize: the target's precision is {ctx.target.precision}: it runs int8 no faster",
                 "--set target.precision=int8, or leave the quantize stage out",
             )
-        graph = capture(copy.deepcopy(module).cpu(), ctx.task.example_inputs(ctx.data, EXAMPLES))
+        longest = ctx.data.tokenizer.max_length if ctx.data.tokenizer else None
+        graph = capture(copy.deepcopy(module).cpu(), ctx.task.example_inputs(ctx.data, EXAMPLES), longest)
         spec = place(graph, ctx.target, self.skip)
         if not _integer_layers(spec):
             raise PlanError(

@@ -5,8 +5,14 @@ from typing import Any, Protocol, Self
 
 import numpy as np
 import numpy.typing as npt
+from torch import Tensor
 
 Arrays = tuple[npt.NDArray[Any], ...]
+
+
+def arrays_of(inputs: tuple[Tensor, ...]) -> Arrays:
+    """One call's inputs as runners want them."""
+    return tuple(np.ascontiguousarray(tensor.cpu().numpy()) for tensor in inputs)
 
 
 class Runner(Protocol):

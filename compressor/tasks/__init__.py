@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from compressor.data import Batch, Data
 from compressor.errors import InputError, did_you_mean
+from compressor.models import InputSpec
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +43,10 @@ class Task(ABC):
         outputs: Tensor = module(*batch.inputs)
         return outputs
 
+    def mask(self, batch: Batch) -> Tensor | None:
+        """Which tokens of a batch are no padding, (N, tokens); None where samples are all of one size."""
+        return None
+
     @abstractmethod
     def loss(self, outputs: Tensor, batch: Batch) -> Tensor:
         """The loss against the labels, a scalar."""
@@ -62,6 +67,16 @@ class Task(ABC):
             DataError: Naming what doesn't fit.
         """
 
+    def input_specs(self, data: Data) -> tuple[InputSpec, ...]:
+        """What a network for this data expects of one sample."""
+        inputs = self.example_inputs(data, 1)
+        if data.tokenizer is not None:
+            return tuple(
+                InputSpec(name=name, shape=(-1,), dtype="int64", layout="NT") for name in data.tokenizer.inputs
+            )
+        mean, std = (data.normalise.mean, data.normalise.std) if data.normalise else ((), ())
+        return (InputSpec(shape=tuple(inputs[0].shape[1:]), mean=mean, std=std),)
+
     def example_inputs(self, data: Data, count: int = 2) -> tuple[Tensor, ...]:
         """Real inputs from the training split, ``count`` of them, on the CPU."""
         batch = data.batch("train", torch.arange(min(count, len(data.train))))
@@ -72,17 +87,17 @@ def make_task(name: str, score: str | None = None, loss: Callable[..., Any] | No
     """The task of that name.
 
     Args:
-        name: ``"image-classification"``.
+        name: ``"image-classification"``, ``"text-classification"``.
         score: Which score leads; the task's first where None.
         loss: ``loss(outputs, labels)`` in place of the task's own.
 
     Raises:
         InputError: No such task or score.
     """
-    from compressor.tasks.image_classification import ImageClassification
+    from compressor.tasks.classification import ImageClassification, TextClassification
 
-    tasks = {ImageClassification.name: ImageClassification}
+    tasks: dict[str, type[Task]] = {kind.name: kind for kind in (ImageClassification, TextClassification)}
     if name not in tasks:
         known = ", ".join(sorted(tasks))
         raise InputError(f"no task '{name}'{did_you_mean(name, tasks)}", f"--task with one of: {known}")
-    return tasks[name](score=score, loss=loss)
+    return tasks[name](score=score, loss=loss)  # type: ignore[call-arg]

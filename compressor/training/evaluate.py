@@ -10,6 +10,7 @@ from compressor.data import SplitName
 from compressor.tasks import Score
 
 EVALUATION_BATCH = 500
+TEXT_BATCH = 64
 
 
 def evaluate(module: nn.Module, ctx: RunContext, split: SplitName = "validation") -> Score:
@@ -25,7 +26,8 @@ def evaluate(module: nn.Module, ctx: RunContext, split: SplitName = "validation"
     channels_last = is_channels_last(module)
     outputs = []
     with torch.no_grad():
-        for batch in ctx.data.batches(split, EVALUATION_BATCH):
+        size = TEXT_BATCH if ctx.data.has_lengths else EVALUATION_BATCH
+        for batch in ctx.data.batches(split, size):
             moved = batch.to(ctx.device, channels_last)
             outputs.append(ctx.task.forward(module, moved).float().cpu().numpy())
     module.train(was_training)

@@ -34,3 +34,8 @@ class TrainSettings(BaseModel):
     erase: float = Field(
         default=0.0, ge=0, le=1, description="augmentation: share of the images in which a random box is erased"
     )
+
+
+# Of a pretrained text network (Devlin et al. 2018, https://arxiv.org/abs/1810.04805, appendix A.3): a few epochs at a
+# low rate, or it forgets what it knew.
+FINE_TUNING = TrainSettings(epochs=3, batch_size=32, lr=5e-5, warmup=0.1, clip_norm=1.0)

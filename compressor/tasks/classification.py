@@ -1,4 +1,4 @@
-"""Image classification: one label per image."""
+"""Classification: one label per image, or per text."""
 
 from collections.abc import Callable
 from typing import ClassVar
@@ -16,7 +16,7 @@ from compressor.tasks import Score, Task
 SCORES = ("accuracy", "top5", "macro_f1")
 
 
-class ImageClassification(Task):
+class Classification(Task):
     """Cross-entropy over classes; scored by accuracy, top-5 accuracy or macro F1.
 
     Args:
@@ -24,7 +24,9 @@ class ImageClassification(Task):
         loss: ``loss(outputs, labels)`` in place of cross-entropy.
     """
 
-    name: ClassVar[str] = "image-classification"
+    # How messages call an input's axes, and what else could be typed.
+    axes: ClassVar[str]
+    remedy: ClassVar[str]
 
     def __init__(self, score: str | None = None, loss: Callable[[Tensor, Tensor], Tensor] | None = None) -> None:
         if score is not None and score not in SCORES:
@@ -74,7 +76,7 @@ class ImageClassification(Task):
         return Score(value, stderr, per_sample, values, recall)
 
     def check(self, module: nn.Module, data: Data) -> None:
-        """Run two real images through the network and compare its outputs with the labels."""
+        """Run two real samples through the network and compare its outputs with the labels."""
         batch = data.batch("train", torch.arange(min(2, len(data.train))))
         was_training = module.training
         module.eval()
@@ -85,15 +87,15 @@ class ImageClassification(Task):
             shape = tuple(batch.inputs[0].shape[1:])
             reason = str(error).splitlines()[0]
             raise DataError(
-                f"the network can't take this data: an input of shape {shape} (channels, height, width) "
+                f"the network can't take this data: an input of shape {shape} ({self.axes}) "
                 f"from '{data.source}' fails with: {reason}",
-                "give --data with images of the network's size and channels, or another --factory-arg",
+                self.remedy,
             ) from None
         finally:
             module.train(was_training)
         if outputs.dim() != 2:
             raise DataError(
-                f"image classification wants logits of shape (N, classes), the network gives {tuple(outputs.shape)}",
+                f"{self.name} wants logits of shape (N, classes), the network gives {tuple(outputs.shape)}",
                 "wrap the network so that its forward returns logits",
             )
         highest = max(int(split.labels.max()) for split in (data.train, data.validation, data.test))
@@ -103,6 +105,26 @@ class ImageClassification(Task):
                 f"the network gives {outputs.shape[1]} outputs (0..{outputs.shape[1] - 1})",
                 f"a network with num_classes={highest + 1}, or data with fewer classes",
             )
+
+
+class ImageClassification(Classification):
+    """One label per image."""
+
+    name = "image-classification"
+    axes = "channels, height, width"
+    remedy = "give --data with images of the network's size and channels, or another --factory-arg"
+
+
+class TextClassification(Classification):
+    """One label per text, or per pair of texts."""
+
+    name = "text-classification"
+    axes = "tokens"
+    remedy = "a Hugging Face folder of a text classifier, with its tokenizer"
+
+    def mask(self, batch: Batch) -> Tensor:
+        """The attention mask, which text networks take second."""
+        return batch.inputs[1]
 
 
 def _macro_f1(confusion: npt.NDArray[np.int64]) -> float:

@@ -1,0 +1,153 @@
+"""The parts of transformers that can lose width on their own: attention heads and feed-forward neurons."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from torch import nn
+
+
+@dataclass(frozen=True)
+class Attention:
+    """One attention block.
+
+    Args:
+        path: The module that holds ``heads_attribute``.
+        inputs: Linear layers whose outputs are split into heads.
+        parts: How many times the heads lie in each of ``inputs``: 3 where one layer gives query, key and value.
+        output: The linear layer that reads all heads.
+        heads: How many.
+        size: Width of a head.
+        heads_attribute: Holds ``heads``.
+        total_attribute: Holds ``heads * size``; empty where nothing does.
+        table: A parameter with one column per head, ``relative_position_bias_table``; empty for none.
+        shared_table: An embedding with one column per head that all blocks share; empty for none.
+    """
+
+    path: str
+    inputs: tuple[str, ...]
+    parts: int
+    output: str
+    heads: int
+    size: int
+    heads_attribute: str
+    total_attribute: str = ""
+    table: str = ""
+    shared_table: str = ""
+
+
+@dataclass(frozen=True)
+class FeedForward:
+    """Two linear layers with an activation between them.
+
+    Args:
+        first: Its outputs are the neurons.
+        second: Reads them.
+        neurons: How many.
+    """
+
+    first: str
+    second: str
+    neurons: int
+
+
+@dataclass(frozen=True)
+class _Rule:
+    inputs: tuple[str, ...]
+    output: str
+    heads: str
+    total: str = ""
+    holder: str = ""
+    parts: int = 1
+
+
+# By the names that the libraries give their layers.
+ATTENTION = (
+    _Rule(("self.query", "self.key", "self.value"), "output.dense", "num_attention_heads", "all_head_size", "self"),
+    _Rule(
+        ("self.query_proj", "self.key_proj", "self.value_proj"),
+        "output.dense",
+        "num_attention_heads",
+        "all_head_size",
+        "self",
+    ),
+    _Rule(("q_lin", "k_lin", "v_lin"), "out_lin", "n_heads"),
+    _Rule(("q", "k", "v"), "o", "num_attention_heads", "all_head_size"),
+    _Rule(("query", "key", "value"), "dense", "num_attention_heads", "all_head_size"),
+    _Rule(("qkv",), "proj", "num_heads", "attn_dim", parts=3),
+)
+FEED_FORWARD = (
+    ("intermediate.dense", "output.dense"),
+    ("ffn.lin1", "ffn.lin2"),
+    ("ffn", "ffn_output"),
+    ("mlp.fc1", "mlp.fc2"),
+    ("mlp.0", "mlp.3"),
+)
+# DeBERTa's own projections of relative positions, where it has them beside the usual three.
+POSITIONS = ("pos_key_proj", "pos_query_proj")
+SHARED_TABLE = "relative_attention_bias"
+TABLE = "relative_position_bias_table"
+
+
+def attentions(module: nn.Module) -> list[Attention]:
+    """Every attention block whose heads can be taken out, in the order of the network.
+
+    torchvision's attention isn't among them: it computes the size of a head from the network's width.
+    """
+    modules = dict(module.named_modules())
+    shared = next((path for path in modules if path.rpartition(".")[2] == SHARED_TABLE), "")
+    found = []
+    for prefix in modules:
+        for rule in ATTENTION:
+            inputs = tuple(_under(prefix, name) for name in rule.inputs)
+            output, holder = _under(prefix, rule.output), _under(prefix, rule.holder)
+            if not _all_linear(modules, (*inputs, output)) or not hasattr(modules[holder], rule.heads):
+                continue
+            if rule.parts == 3 and not hasattr(modules[holder], rule.total) and not _splits_by_heads(modules[holder]):
+                continue
+            heads = int(getattr(modules[holder], rule.heads))
+            more = tuple(f"{holder}.{name}" for name in POSITIONS if f"{holder}.{name}" in modules)
+            found.append(
+                Attention(
+                    path=holder,
+                    inputs=inputs + more,
+                    parts=rule.parts,
+                    output=output,
+                    heads=heads,
+                    size=modules[output].in_features // heads,
+                    heads_attribute=rule.heads,
+                    total_attribute=rule.total if hasattr(modules[holder], rule.total or " ") else "",
+                    table=f"{holder}.{TABLE}" if hasattr(modules[holder], TABLE) else "",
+                    shared_table=shared,
+                )
+            )
+            break
+    return found
+
+
+def feed_forwards(module: nn.Module) -> list[FeedForward]:
+    """Every pair of linear layers whose neurons nobody else reads, in the order of the network."""
+    modules = dict(module.named_modules())
+    return [
+        FeedForward(first, second, int(modules[first].out_features))
+        for first, second in _pairs(modules)
+        if _all_linear(modules, (first, second)) and modules[first].out_features == modules[second].in_features
+    ]
+
+
+def _pairs(modules: dict[str, nn.Module]) -> Iterator[tuple[str, str]]:
+    for prefix in modules:
+        for first, second in FEED_FORWARD:
+            yield _under(prefix, first), _under(prefix, second)
+
+
+def _under(prefix: str, name: str) -> str:
+    return ".".join(part for part in (prefix, name) if part)
+
+
+def _all_linear(modules: dict[str, nn.Module], paths: tuple[str, ...]) -> bool:
+    return all(isinstance(modules.get(path), nn.Linear) for path in paths)
+
+
+def _splits_by_heads(module: nn.Module) -> bool:
+    """timm's window attention leaves the size of a head to the reshape; torchvision's computes it from the width."""
+    return type(module).__module__.startswith("timm.")

@@ -1,0 +1,215 @@
+"""Texts with labels from CSV, JSON lines and Parquet files."""
+
+import csv
+import hashlib
+import json
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from compressor.data.batches import Data
+from compressor.data.source import Arguments, Source
+from compressor.data.splits import data_from_source
+from compressor.data.texts import TextSplit
+from compressor.errors import DataError, did_you_mean
+from compressor.extras import require
+
+SUFFIXES = (".csv", ".tsv", ".jsonl", ".parquet")
+NAMES = {"train": ("train",), "validation": ("validation", "val", "valid", "dev"), "test": ("test",)}
+ARGUMENTS = ("text", "pair", "label", "target")
+Row = dict[str, Any]
+
+
+def is_table(path: Path) -> bool:
+    """Whether a path is a table of texts, or a folder of them."""
+    return path.suffix in SUFFIXES or (path.is_dir() and bool(_files(path)))
+
+
+def text_table(path: Path, given: Mapping[str, Any], classes: tuple[str, ...], seed: int) -> Data:
+    """Read a table, or a folder with ``train``, ``validation`` and ``test`` tables.
+
+    Args:
+        path: The file or folder.
+        given: ``text``, ``pair`` (a second text), and ``label`` (classes) or ``target`` (numbers): column names.
+        classes: What the model calls its classes; the data's own order where it names none, or others.
+        seed: Draws the validation split where there is none.
+
+    Raises:
+        DataError: A file or column is missing, or a row has no text or an unknown label; names file and row.
+    """
+    args = Arguments(given, ARGUMENTS, str(path))
+    files = _files(path) if path.is_dir() else {"train": path}
+    if "train" not in files:
+        raise DataError(f"{path} has no train file", f"train.csv, or train{SUFFIXES[2]}, beside the others")
+    rows = {name: list(_rows(file)) for name, file in files.items()}
+    for name, file in files.items():
+        if not rows[name]:
+            raise DataError(f"{file} has no rows", "a header and at least a few rows per class")
+    columns = _Columns(args, rows["train"][0], files["train"])
+    values = columns.label is not None and columns.is_value
+    names = () if values else _classes(rows["train"], columns, classes, files["train"])
+    splits = {name: _split(rows[name], columns, names, file) for name, file in files.items()}
+    source = Source(
+        spec=str(path),
+        train=splits["train"],
+        validation=splits.get("validation"),
+        test=splits.get("test"),
+        classes=names,
+        fingerprint=_fingerprint(splits),
+        images=False,
+        values=values,
+        notes=tuple(columns.notes),
+    )
+    return data_from_source(source, args, None, seed)
+
+
+class _Columns:
+    """Which columns hold what."""
+
+    def __init__(self, args: Arguments, row: Row, file: Path) -> None:
+        self.notes: list[str] = []
+        self._row, self._file = row, file
+        text = args.name("text")
+        self.text = self._named("text", text) if text else self._guess("text", ("text", "sentence", "review"))
+        pair = args.name("pair")
+        self.pair = self._named("pair", pair) if pair else None
+        label, target = args.name("label"), args.name("target")
+        if label and target:
+            raise DataError("--data-arg label and target exclude one another", "label for classes, target for numbers")
+        self.is_value = bool(target)
+        if target:
+            self.label = self._named("target", target)
+        else:
+            self.label = self._named("label", label) if label else self._guess("label", ("label", "class", "stars"))
+
+    def _named(self, what: str, name: str) -> str:
+        if name not in self._row:
+            have = ", ".join(self._row)
+            raise DataError(
+                f"{self._file} has no column '{name}'{did_you_mean(name, list(self._row))}; it has: {have}",
+                f"--data-arg {what}=COLUMN",
+            )
+        return name
+
+    def _guess(self, what: str, usual: tuple[str, ...]) -> str:
+        for name in usual:
+            if name in self._row:
+                self.notes.append(f"{what} is the column '{name}'")
+                return name
+        have = ", ".join(self._row)
+        raise DataError(f"which column of {self._file} is the {what}? It has: {have}", f"--data-arg {what}=COLUMN")
+
+
+def _files(folder: Path) -> dict[str, Path]:
+    found: dict[str, Path] = {}
+    for split, stems in NAMES.items():
+        for stem in stems:
+            for suffix in SUFFIXES:
+                if (folder / f"{stem}{suffix}").is_file():
+                    found.setdefault(split, folder / f"{stem}{suffix}")
+    return found
+
+
+def _rows(path: Path) -> Iterator[Row]:
+    if not path.is_file():
+        raise DataError(f"no file {path}", "check the path")
+    if path.suffix == ".parquet":
+        table = require("pyarrow.parquet").read_table(path)
+        yield from table.to_pylist()
+        return
+    try:
+        with path.open(encoding="utf-8-sig", newline="") as file:
+            if path.suffix == ".jsonl":
+                yield from _json_lines(path, file)
+            else:
+                # A field may be a whole article.
+                csv.field_size_limit(2**31 - 1)
+                yield from csv.DictReader(file, delimiter="\t" if path.suffix == ".tsv" else ",", strict=True)
+    except UnicodeDecodeError as error:
+        raise DataError(f"{path} is not UTF-8 at byte {error.start}", "iconv -f latin1 -t utf8") from None
+    except csv.Error as error:
+        raise DataError(f"{path} is not CSV: {error}", "quote fields that hold commas or quotes") from None
+
+
+def _json_lines(path: Path, lines: Iterator[str]) -> Iterator[Row]:
+    for number, line in enumerate(lines, start=1):
+        if not line.strip():
+            continue
+        try:
+            row = json.loads(line)
+        except ValueError as error:
+            raise DataError(f"{path}, line {number} is not JSON: {error}", "one JSON object a line") from None
+        if not isinstance(row, dict):
+            raise DataError(f"{path}, line {number} is a {type(row).__name__}, not an object", "one JSON object a line")
+        yield row
+
+
+def _classes(rows: list[Row], columns: _Columns, model: tuple[str, ...], file: Path) -> tuple[str, ...]:
+    """Class names by label: the model's where it has all of the data's, else the data's, numbers by size."""
+    labels = {_label(row, columns.label, file, number) for number, row in enumerate(rows, start=1)}
+    if labels <= set(model):
+        return model
+    numbers = all(label.lstrip("-").isdigit() for label in labels)
+    if numbers and model and {int(label) for label in labels} <= set(range(len(model))):
+        return model
+    return tuple(sorted(labels, key=int) if numbers else sorted(labels))
+
+
+def _label(row: Row, column: str, file: Path, number: int) -> str:
+    value = row.get(column)
+    if value is None or value == "":
+        raise DataError(f"{file}, row {number}: no {column}", "remove the row, or give its label")
+    if isinstance(value, float) and value.is_integer():
+        value = int(value)
+    return str(value).strip()
+
+
+def _split(rows: list[Row], columns: _Columns, classes: tuple[str, ...], file: Path) -> TextSplit:
+    texts = tuple(_text(row, columns.text, file, number) for number, row in enumerate(rows, start=1))
+    pairs = None
+    if columns.pair is not None:
+        pairs = tuple(_text(row, columns.pair, file, number) for number, row in enumerate(rows, start=1))
+    return TextSplit(texts, _labels(rows, columns, classes, file), pairs)
+
+
+def _text(row: Row, column: str, file: Path, number: int) -> str:
+    value = row.get(column)
+    if value is None:
+        raise DataError(f"{file}, row {number}: no {column}", "remove the row, or give it a text; '' is one")
+    if not isinstance(value, str):
+        raise DataError(f"{file}, row {number}: {column} is {value!r}, wanted text", "--data-arg text=COLUMN")
+    return value
+
+
+def _labels(rows: list[Row], columns: _Columns, classes: tuple[str, ...], file: Path) -> Tensor:
+    found = [_label(row, columns.label, file, number) for number, row in enumerate(rows, start=1)]
+    if columns.is_value:
+        return torch.tensor([_number(value, columns.label, file, row) for row, value in enumerate(found, start=1)])
+    places = {name: place for place, name in enumerate(classes)}
+    # Numbers are places where the model's classes have names of their own.
+    places |= {str(place): place for place in range(len(classes)) if str(place) not in places}
+    for number, label in enumerate(found, start=1):
+        if label not in places:
+            known = ", ".join(classes[:10])
+            raise DataError(
+                f"{file}, row {number}: label '{label}' is not one of the training data's: {known}",
+                "the same classes in every split",
+            )
+    return torch.tensor([places[label] for label in found])
+
+
+def _number(value: str, column: str, file: Path, row: int) -> float:
+    try:
+        return float(value)
+    except ValueError:
+        raise DataError(f"{file}, row {row}: {column} is '{value}', wanted a number", "label= for classes") from None
+
+
+def _fingerprint(splits: Mapping[str, TextSplit]) -> str:
+    digest = hashlib.sha256()
+    for name, split in splits.items():
+        digest.update(json.dumps([name, split.texts, split.pairs, split.labels.tolist()]).encode())
+    return digest.hexdigest()

@@ -1,0 +1,77 @@
+"""Splits of texts: raw as they were read, and as a network's tokenizer makes inputs of them."""
+
+from dataclasses import dataclass, field, replace
+
+import torch
+from torch import Tensor
+
+from compressor.data.tokenizer import Tokens, tokenize
+from compressor.errors import DataError
+from compressor.models import TokenizerSpec
+
+# The label of a token that counts for nothing, as torch's cross-entropy has it by default.
+IGNORED = -100
+
+
+@dataclass(frozen=True)
+class TextSplit:
+    """Texts, or pairs of them, or words with a label each.
+
+    Args:
+        texts: One a sample, or its words.
+        labels: int64 (N,), or float32 (N,) for values; for words int64 of all samples' words in a row.
+        pairs: The second text of each sample; None where there is one text.
+        tokens: None until ``with_tokenizer``.
+        spec: What made them.
+        kept: Tokenizations by digest, shared by all views of these texts.
+    """
+
+    texts: tuple[str, ...] | tuple[tuple[str, ...], ...]
+    labels: Tensor
+    pairs: tuple[str, ...] | None = None
+    tokens: Tokens | None = None
+    spec: TokenizerSpec | None = None
+    kept: dict[str, Tokens] = field(default_factory=dict, repr=False, compare=False)
+
+    def __len__(self) -> int:
+        """How many samples."""
+        return len(self.texts)
+
+    @property
+    def lengths(self) -> Tensor | None:
+        """int64 (N,), tokens of each sample; of raw texts characters."""
+        if self.tokens is None:
+            return torch.tensor([len(text) for text in self.texts])
+        return self.tokens.lengths
+
+    def with_tokenizer(self, spec: TokenizerSpec) -> "TextSplit":
+        """The same texts as this tokenizer cuts them; each tokenizer reads them once."""
+        if spec.digest not in self.kept:
+            self.kept[spec.digest] = tokenize(spec, self.texts, self.pairs)
+        return replace(self, tokens=self.kept[spec.digest], spec=spec)
+
+    def fetch(self, indices: Tensor, epoch_seed: int | None = None) -> tuple[Tensor, ...]:
+        """The network's inputs, each int64 (n, tokens of the longest of them).
+
+        Raises:
+            DataError: Nothing has tokenized these texts.
+        """
+        if self.tokens is None or self.spec is None:
+            raise DataError(
+                "texts need a tokenizer, and the network brings none",
+                "a Hugging Face folder with its tokenizer as the model",
+            )
+        places = [self.tokens.of(index) for index in indices.tolist()]
+        longest = max(place.stop - place.start for place in places)
+        shape = (len(places), longest)
+        filled = {
+            "input_ids": torch.full(shape, self.spec.pad_id, dtype=torch.int64),
+            "attention_mask": torch.zeros(shape, dtype=torch.int64),
+            "token_type_ids": torch.zeros(shape, dtype=torch.int64),
+        }
+        for row, place in enumerate(places):
+            count = place.stop - place.start
+            filled["input_ids"][row, :count] = self.tokens.ids[place]
+            filled["attention_mask"][row, :count] = 1
+            filled["token_type_ids"][row, :count] = self.tokens.types[place]
+        return tuple(filled[name] for name in self.spec.inputs)

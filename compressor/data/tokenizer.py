@@ -1,0 +1,117 @@
+"""Texts to token ids, by the tokenizers library."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from compressor.errors import ModelFileError, PlanError
+from compressor.extras import require
+from compressor.models import TokenizerSpec
+
+# Samples that are looked at where two tokenizers must cut alike.
+COMPARED = 500
+
+
+@dataclass(frozen=True)
+class Tokens:
+    """Samples of different lengths, one after the other.
+
+    Args:
+        ids: int32, all samples' tokens.
+        types: int8, which of a pair's two texts each token is of.
+        words: int32, which word each token is a piece of; -1 for special tokens.
+        ends: int64 (N + 1,), where each sample starts, and the last ends.
+    """
+
+    ids: Tensor
+    types: Tensor
+    words: Tensor
+    ends: Tensor
+
+    @property
+    def lengths(self) -> Tensor:
+        """int64 (N,)."""
+        return self.ends.diff()
+
+    def of(self, index: int) -> slice:
+        """The place of one sample's tokens."""
+        return slice(int(self.ends[index]), int(self.ends[index + 1]))
+
+
+def engine(spec: TokenizerSpec) -> Any:
+    """The tokenizers library's own object, which neither pads nor cuts.
+
+    Raises:
+        MissingError: The library isn't installed.
+        ModelFileError: The content isn't a tokenizer.
+    """
+    library = require("tokenizers")
+    try:
+        made = library.Tokenizer.from_str(spec.content)
+    except Exception as error:
+        raise ModelFileError(f"its tokenizer.json can't be read: {error}", "copy the folder again") from None
+    made.no_padding()
+    made.no_truncation()
+    return made
+
+
+def tokenize(
+    spec: TokenizerSpec, texts: Sequence[str] | Sequence[Sequence[str]], pairs: Sequence[str] | None = None
+) -> Tokens:
+    """Token ids of every sample, cut to ``spec.max_length``.
+
+    Args:
+        spec: The tokenizer.
+        texts: One a sample, or its words where they are split already.
+        pairs: The second text of each sample.
+    """
+    made = engine(spec)
+    made.enable_truncation(spec.max_length, strategy="longest_first")
+    split_already = bool(texts) and not isinstance(texts[0], str)
+    given = list(texts) if pairs is None else list(zip(texts, pairs, strict=True))
+    encoded = made.encode_batch(given, is_pretokenized=split_already, add_special_tokens=True)
+
+    def joined(values: list[Any], dtype: Any) -> Tensor:
+        flat = [np.asarray(value, dtype=dtype) for value in values]
+        return torch.from_numpy(np.concatenate(flat) if flat else np.zeros(0, dtype))
+
+    words = [[-1 if word is None else word for word in one.word_ids] for one in encoded]
+    return Tokens(
+        ids=joined([one.ids for one in encoded], np.int32),
+        types=joined([one.type_ids for one in encoded], np.int8),
+        words=joined(words, np.int32),
+        ends=torch.tensor([0, *np.cumsum([len(one.ids) for one in encoded])], dtype=torch.int64),
+    )
+
+
+def check_same_tokens(student: Any, teacher: Any) -> None:
+    """Refuse losses on tokens between networks that cut the same text differently.
+
+    Compared by the tokens' text, so that a trimmed vocabulary, which numbers them anew, counts as the same.
+
+    Args:
+        student: Data in the student's tokens.
+        teacher: The same data in the teacher's.
+
+    Raises:
+        PlanError: Naming a sample and the first tokens that differ.
+    """
+    if student is teacher or student.tokenizer is None or teacher.tokenizer is None:
+        return
+    ours, theirs = engine(student.tokenizer), engine(teacher.tokenizer)
+    for row in torch.linspace(0, len(student.train) - 1, min(COMPARED, len(student.train))).long():
+        pieces = [
+            [names.id_to_token(place) for place in data.train.fetch(row[None])[0][0].tolist()]
+            for data, names in ((student, ours), (teacher, theirs))
+        ]
+        if pieces[0] != pieces[1]:
+            place = next((i for i, (a, b) in enumerate(zip(*pieces, strict=False)) if a != b), len(min(pieces, key=len)))
+            raise PlanError(
+                f"kd.terms compare tokens, and the networks cut text differently: in training sample {int(row)} the "
+                f"student reads {pieces[0][place : place + 4]} where the teacher reads {pieces[1][place : place + 4]}",
+                "kd.terms=[]: answers of whole texts can be compared all the same",
+            )

@@ -1,0 +1,181 @@
+"""Attention heads and feed-forward neurons physically removed from transformers of any library."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from compressor.errors import PlanError
+from compressor.factories.text_network import changed, is_text_network
+from compressor.models import ModelInfo
+from compressor.blocks import Attention, FeedForward, attentions, feed_forwards
+from compressor.prune.importance import Importance
+from compressor.prune.outcome import PruneReport
+
+
+def is_transformer(module: nn.Module) -> bool:
+    """Whether a network has blocks that ``prune_blocks`` can narrow."""
+    return bool(attentions(module) or feed_forwards(module))
+
+
+def prune_blocks(
+    module: nn.Module,
+    *,
+    heads: float,
+    neurons: float,
+    importance: Importance = "magnitude",
+    round_to: int = 8,
+    ignored: Sequence[str] = (),
+    seed: int = 0,
+) -> PruneReport:
+    """Remove whole heads and feed-forward neurons, in place; what lies between the blocks keeps its width.
+
+    Michel et al. 2019 (https://arxiv.org/abs/1905.10650) for heads by their share in the loss, McCarley et
+    al. 2019 (https://arxiv.org/abs/1910.06360) for both.
+
+    Args:
+        module: Pruned in place; gradients are needed first for ``importance="taylor"``.
+        heads: Share removed of each block's heads, 0 to 1; at least one head stays.
+        neurons: Share removed of each feed-forward's neurons.
+        importance: ``magnitude`` is the L2 norm of what belongs to a head or neuron, ``taylor`` the sum of
+            ``|weight * gradient|`` over it, ``random`` the control.
+        round_to: Neurons that stay are a multiple of this.
+        ignored: Paths; blocks under them are left alone.
+        seed: Of the random ranking.
+
+    Raises:
+        PlanError: The ranking is one for convolutional networks.
+    """
+    if importance == "bn-scale":
+        raise PlanError("prune.importance = 'bn-scale': a transformer has no BatchNorm", "magnitude, or taylor")
+    chance = torch.Generator().manual_seed(seed)
+    before, kept = {}, {}
+    for group in _groups(attentions(module)):
+        names = [block.path for block in group]
+        if _ignored(names, ignored):
+            kept.update(dict.fromkeys(names, "set in skip"))
+            continue
+        before |= {block.path: block.heads for block in group}
+        count = max(1, round(group[0].heads * (1 - heads)))
+        if count < group[0].heads:
+            scores = torch.stack([_head_scores(module, block, importance, chance) for block in group]).sum(0)
+            _keep_heads(module, group, scores.topk(count).indices.sort().values)
+    for pair in feed_forwards(module):
+        if _ignored([pair.first], ignored):
+            kept[pair.first] = "set in skip"
+            continue
+        before[pair.first] = pair.neurons
+        count = min(pair.neurons, max(1, round(pair.neurons * (1 - neurons) / round_to)) * round_to)
+        if count < pair.neurons:
+            scores = _neuron_scores(module, pair, importance, chance)
+            _keep_neurons(module, pair, scores.topk(count).indices.sort().values)
+    for parameter in module.parameters():
+        parameter.grad = None
+    after = {block.path: block.heads for block in attentions(module) if block.path in before}
+    after |= {pair.first: pair.neurons for pair in feed_forwards(module) if pair.first in before}
+    return PruneReport(before, after, kept)
+
+
+def narrowed(info: ModelInfo, module: nn.Module) -> ModelInfo:
+    """What a text network's configuration says of its feed-forwards, where they are all of one width.
+
+    Fewer heads can't be said there: transformers computes the size of a head from the network's width.
+    """
+    widths = {pair.neurons for pair in feed_forwards(module)}
+    if info.factory is None or not is_text_network(info.factory) or len(widths) != 1:
+        return info
+    name = "hidden_dim" if "hidden_dim" in info.factory.arguments["config"] else "intermediate_size"
+    return info.model_copy(update={"factory": changed(info.factory, **{name: widths.pop()})})
+
+
+def _groups(blocks: list[Attention]) -> list[list[Attention]]:
+    """Blocks that must keep the same heads: those that share a table of positions, else each alone."""
+    if blocks and blocks[0].shared_table:
+        return [blocks]
+    return [[block] for block in blocks]
+
+
+def _ignored(names: Sequence[str], ignored: Sequence[str]) -> bool:
+    return any(name == path or name.startswith(f"{path}.") for name in names for path in ignored)
+
+
+def _linear(module: nn.Module, path: str) -> nn.Linear:
+    found = module.get_submodule(path)
+    assert isinstance(found, nn.Linear)
+    return found
+
+
+def _value(tensor: Tensor, importance: Importance) -> Tensor:
+    """What every single weight counts."""
+    if importance == "taylor":
+        assert tensor.grad is not None, "gradients are accumulated before blocks are ranked by taylor"
+        return (tensor.detach() * tensor.grad).abs().float()
+    return tensor.detach().square().float()
+
+
+def _head_scores(module: nn.Module, block: Attention, importance: Importance, chance: torch.Generator) -> Tensor:
+    if importance == "random":
+        return torch.rand(block.heads, generator=chance)
+    shape = (block.parts, block.heads, block.size)
+    total = torch.zeros(block.heads)
+    for path in block.inputs:
+        rows = _value(_linear(module, path).weight, importance).sum(1).cpu()
+        total += rows.view(shape if rows.numel() == block.parts * block.heads * block.size else shape[1:]).sum(
+            (0, 2) if rows.numel() == block.parts * block.heads * block.size else 1
+        )
+    columns = _value(_linear(module, block.output).weight, importance).sum(0).cpu()
+    return total + columns.view(block.heads, block.size).sum(1)
+
+
+def _neuron_scores(module: nn.Module, pair: FeedForward, importance: Importance, chance: torch.Generator) -> Tensor:
+    if importance == "random":
+        return torch.rand(pair.neurons, generator=chance)
+    first, second = _linear(module, pair.first), _linear(module, pair.second)
+    return (_value(first.weight, importance).sum(1) + _value(second.weight, importance).sum(0)).cpu()
+
+
+def _keep_heads(module: nn.Module, group: list[Attention], heads: Tensor) -> None:
+    for block in group:
+        places = (heads[:, None] * block.size + torch.arange(block.size)).flatten()
+        width = block.heads * block.size
+        rows = torch.cat([part * width + places for part in range(block.parts)])
+        for path in block.inputs:
+            keep_rows(_linear(module, path), rows)
+        keep_columns(_linear(module, block.output), places)
+        holder = module.get_submodule(block.path)
+        setattr(holder, block.heads_attribute, len(heads))
+        if block.total_attribute:
+            setattr(holder, block.total_attribute, len(heads) * block.size)
+        if block.table:
+            owner, _, name = block.table.rpartition(".")
+            table = getattr(module.get_submodule(owner), name)
+            setattr(module.get_submodule(owner), name, _taken(table, 1, heads))
+    if group[0].shared_table:
+        shared: Any = module.get_submodule(group[0].shared_table)
+        shared.weight, shared.embedding_dim = _taken(shared.weight, 1, heads), len(heads)
+        encoder: Any = module.get_submodule(group[0].shared_table.rpartition(".")[0])
+        if hasattr(encoder, "n_heads"):
+            encoder.n_heads = len(heads)
+
+
+def _keep_neurons(module: nn.Module, pair: FeedForward, neurons: Tensor) -> None:
+    keep_rows(_linear(module, pair.first), neurons)
+    keep_columns(_linear(module, pair.second), neurons)
+
+
+def keep_rows(layer: nn.Linear, rows: Tensor) -> None:
+    """Leave a linear layer only these outputs."""
+    layer.weight, layer.out_features = _taken(layer.weight, 0, rows), len(rows)
+    if layer.bias is not None:
+        layer.bias = _taken(layer.bias, 0, rows)
+
+
+def keep_columns(layer: nn.Linear, columns: Tensor) -> None:
+    """Leave a linear layer only these inputs."""
+    layer.weight, layer.in_features = _taken(layer.weight, 1, columns), len(columns)
+
+
+def _taken(parameter: Tensor, axis: int, places: Tensor) -> nn.Parameter:
+    values = parameter.detach().index_select(axis, places.to(parameter.device)).clone()
+    return nn.Parameter(values, requires_grad=parameter.requires_grad)

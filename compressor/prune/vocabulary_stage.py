@@ -1,0 +1,95 @@
+"""The vocabulary stage: keep the tokens that the data uses, and recover with the run's teachers."""
+
+from dataclasses import replace
+from typing import ClassVar
+
+import torch
+from pydantic import Field
+
+from compressor.context import RunContext
+from compressor.data import Data
+from compressor.data.lengths import lengths_of
+from compressor.distill import KdSettings, recover
+from compressor.errors import PlanError
+from compressor.factories.text_network import changed, is_text_network
+from compressor.models import Form, TokenizerSpec, TorchModel
+from compressor.prune.vocabulary import renumbered_ids, token_counts, tokens_to_keep, trim, trim_embedding
+from compressor.stage import Stage, StageResult
+from compressor.training import TrainSettings, evaluate
+
+
+READ_TOGETHER = 256
+
+
+class Vocabulary(Stage):
+    """Trim a text network's vocabulary to what its training texts use."""
+
+    kind: ClassVar[str] = "vocabulary"
+    accepts: ClassVar[tuple[type, ...]] = (TorchModel,)
+    produces: ClassVar[type] = TorchModel
+
+    min_count: int = Field(
+        default=1, ge=1, description="tokens that occur less often in the training texts are spelled by shorter ones"
+    )
+    train: TrainSettings | None = Field(
+        default=None, description="recovery afterwards; none where every token of the training texts stays"
+    )
+    kd: KdSettings = Field(default=KdSettings(), description="distillation from the run's teachers meanwhile")
+
+    def check(self, model: Form, ctx: RunContext) -> list[str]:
+        """The network must have a tokenizer that can be trimmed."""
+        assert isinstance(model, TorchModel)
+        spec, kept = self._kept(model, ctx)
+        return [f"{len(kept):,} of {token_counts(spec, torch.zeros(0)).numel():,} tokens stay"]
+
+    def run(self, model: TorchModel, ctx: RunContext) -> StageResult:
+        """Trim, and recover where that is set."""
+        assert model.info.factory is not None
+        before = evaluate(model.module.to(ctx.device), ctx).value
+        spec, kept = self._kept(model, ctx)
+        trimmed = trim(spec, kept)
+        trim_embedding(model.module, kept, trimmed.pad_id)
+        ref = changed(model.info.factory, **renumbered_ids(model.info.factory.arguments["config"], kept))
+        info = model.info.model_copy(update={"factory": ref, "tokenizer": trimmed})
+        ctx = replace(ctx, data=ctx.data.seen_by(trimmed))
+        metrics = {
+            "tokens_before": token_counts(spec, torch.zeros(0)).numel(),
+            "tokens_after": len(kept),
+            "validation_before": before,
+            "validation_trimmed": evaluate(model.module, ctx).value,
+            "tokens_per_text_before": _mean_length(ctx.data.seen_by(spec)),
+            "tokens_per_text_after": _mean_length(ctx.data),
+        }
+        notes = []
+        if self.train is not None:
+            result = recover(model.module, ctx, self.train, self.kd, name="recover", keep_better_start=True)
+            metrics |= {"validation_recovered": result.score, "steps": result.steps, "history": result.history}
+            if result.best_epoch < 0:
+                notes.append("no epoch beat the trimmed network on validation: it was kept as it was")
+        return StageResult(TorchModel(model.module.cpu(), info, model.builder), metrics, notes)
+
+    def _kept(self, model: TorchModel, ctx: RunContext) -> tuple[TokenizerSpec, torch.Tensor]:
+        spec = model.info.tokenizer
+        if spec is None or not is_text_network(model.info.factory):
+            raise PlanError("vocabulary: the network has no tokenizer of its own", "leave the vocabulary stage out")
+        kept = tokens_to_keep(spec, token_counts(spec, _train_ids(ctx.data.seen_by(spec))), self.min_count)
+        # What spelled the rarer tokens may leave some that nothing uses any more.
+        again = trim(spec, kept)
+        counts = torch.zeros(int(kept.max()) + 1, dtype=torch.int64)
+        counts[kept] = token_counts(again, _train_ids(ctx.data.seen_by(again)))[: len(kept)]
+        return spec, tokens_to_keep(spec, counts, 1)
+
+
+def _train_ids(data: Data) -> torch.Tensor:
+    """All tokens of the training split, int64, without padding."""
+    names = data.tokenizer.inputs if data.tokenizer else ()
+    found = []
+    for batch in data.batches("train", READ_TOGETHER):
+        inputs = dict(zip(names, batch.inputs, strict=True))
+        found.append(inputs["input_ids"][inputs["attention_mask"].bool()])
+    return torch.cat(found)
+
+
+def _mean_length(data: Data) -> float:
+    lengths = lengths_of(data.train)
+    return float(lengths.float().mean()) if lengths is not None else 0.0
