@@ -84,5 +84,7 @@ def run(
 
 def _model(module: nn.Module, task: str, data: Data) -> TorchModel:
     untouched = copy.deepcopy(module).cpu().eval()
-    info = ModelInfo(task=task, inputs=make_task(task).input_specs(data), classes=data.classes, source=type(module).__name__)
+    info = ModelInfo(
+        task=task, inputs=make_task(task).input_specs(data), classes=data.classes, source=type(module).__name__
+    )
     return TorchModel(copy.deepcopy(untouched), info, lambda: copy.deepcopy(untouched))

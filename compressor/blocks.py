@@ -149,5 +149,5 @@ def _all_linear(modules: dict[str, nn.Module], paths: tuple[str, ...]) -> bool:
 
 
 def _splits_by_heads(module: nn.Module) -> bool:
-    """timm's window attention leaves the size of a head to the reshape; torchvision's computes it from the width."""
+    """Timm's window attention leaves the size of a head to the reshape; torchvision's computes it from the width."""
     return type(module).__module__.startswith("timm.")

@@ -217,7 +217,14 @@ def _read(path: Path, found: list[str]) -> dict[str, Any]:
         del raw[key]
     if isinstance(raw.get("text"), dict) and isinstance(raw["text"].get("stage"), list):
         raw["text"] = raw["text"]["stage"]
-    for key, kind in {"target": dict, "budget": dict, "stage": list, "text": list, "summary": str, "extends": str}.items():
+    for key, kind in {
+        "target": dict,
+        "budget": dict,
+        "stage": list,
+        "text": list,
+        "summary": str,
+        "extends": str,
+    }.items():
         if key in raw and not isinstance(raw[key], kind):
             tables = "tables [[stage]]" if key == "stage" else f"tables [[{key}.stage]]"
             wanted = {dict: f"a table [{key}]", list: tables, str: "a string"}[kind]

@@ -127,7 +127,7 @@ def check_ptq(pruned: TorchModel, ctx: RunContext, checks: Checks) -> None:
     with OnnxRunner(ours) as first, OnnxRunner(theirs) as second:
         scores = [score_outputs(collect_outputs(runner, ctx), ctx).value for runner in (first, second)]
         one = (np.ascontiguousarray(examples[0][:1].numpy()),)
-        times = [latency.p50 or 0.0 for latency in interleaved_latency([first, second], one, threads=1)]
+        times = [latency.p50 or 0.0 for latency in interleaved_latency([first, second], [[one], [one]], threads=1)]
     checks.add(
         "PTQ's score: ours / quantize_static",
         f"{scores[0]:.4f} / {scores[1]:.4f}",

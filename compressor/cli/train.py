@@ -19,7 +19,12 @@ if TYPE_CHECKING:
 @click.command()
 @click.argument("model")
 @add_options(MODEL_OPTIONS)
-@click.option("--out", required=True, metavar="DIR|FILE.pt", help="Where it goes: a folder for a text network, else DIR/model.pt, or FILE.")
+@click.option(
+    "--out",
+    required=True,
+    metavar="DIR|FILE.pt",
+    help="Where it goes: a folder for a text network, else DIR/model.pt, or FILE.",
+)
 @click.option("--set", "overrides", multiple=True, metavar="K=V", help="A training setting: train.epochs=20.")
 def train(out: str, overrides: tuple[str, ...], **typed: Any) -> None:
     """Train or fine-tune MODEL on labels, so that it can teach, and write a checkpoint.
@@ -58,7 +63,7 @@ def train(out: str, overrides: tuple[str, ...], **typed: Any) -> None:
 
 
 def train_settings(overrides: tuple[str, ...], info: ModelInfo | None = None) -> TrainSettings:
-    """The training settings, gentler for a pretrained text network, with ``train.epochs=20`` and the like on top; every fault at once.
+    """The training settings with ``train.epochs=20`` and the like on top; gentler ones for a pretrained text network.
 
     Raises:
         ProfileError: Listing every fault.

@@ -12,7 +12,6 @@ from compressor.data.lengths import by_length, lengths_of, tokenized
 from compressor.models import TokenizerSpec
 
 SplitName = Literal["train", "validation", "test"]
-SPLITS: tuple[SplitName, ...] = ("train", "validation", "test")
 # The label of a training sample that has none.
 UNLABELED = -1
 # Random erasing's ranges: the box's share of the image, and how much taller than wide it may be times how much wider.
@@ -236,8 +235,8 @@ class Data:
         """The same samples as a network with this tokenizer sees them; itself where they are no text."""
         if spec is None or (self.tokenizer is not None and self.tokenizer.digest == spec.digest):
             return self
-        splits = {name: tokenized(self.split(name), spec) for name in SPLITS}
-        return replace(self, tokenizer=spec, **splits)
+        train, validation, test = (tokenized(split, spec) for split in (self.train, self.validation, self.test))
+        return replace(self, tokenizer=spec, train=train, validation=validation, test=test)
 
     @property
     def has_lengths(self) -> bool:

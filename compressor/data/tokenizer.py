@@ -102,14 +102,16 @@ def check_same_tokens(student: Any, teacher: Any) -> None:
     """
     if student is teacher or student.tokenizer is None or teacher.tokenizer is None:
         return
-    ours, theirs = engine(student.tokenizer), engine(teacher.tokenizer)
+    engines = engine(student.tokenizer), engine(teacher.tokenizer)
     for row in torch.linspace(0, len(student.train) - 1, min(COMPARED, len(student.train))).long():
         pieces = [
             [names.id_to_token(place) for place in data.train.fetch(row[None])[0][0].tolist()]
-            for data, names in ((student, ours), (teacher, theirs))
+            for data, names in zip((student, teacher), engines, strict=True)
         ]
         if pieces[0] != pieces[1]:
-            place = next((i for i, (a, b) in enumerate(zip(*pieces, strict=False)) if a != b), len(min(pieces, key=len)))
+            place = next(
+                (i for i, (a, b) in enumerate(zip(*pieces, strict=False)) if a != b), len(min(pieces, key=len))
+            )
             raise PlanError(
                 f"kd.terms compare tokens, and the networks cut text differently: in training sample {int(row)} the "
                 f"student reads {pieces[0][place : place + 4]} where the teacher reads {pieces[1][place : place + 4]}",

@@ -83,8 +83,7 @@ def encoder_pairs(
     ours, theirs = (_encoder(module, attention) for module in (student, teacher))
     if not ours or not theirs:
         raise PlanError(
-            "kd.terms: layers = 'auto' finds no encoder layers to pair in the "
-            f"{'teacher' if ours else 'student'}",
+            f"kd.terms: layers = 'auto' finds no encoder layers to pair in the {'teacher' if ours else 'student'}",
             "layers = [['student.layer', 'teacher.layer'], ...]",
         )
     start = 0 if attention else 1

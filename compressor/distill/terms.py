@@ -83,13 +83,11 @@ def make_term(settings: FeatureTerm, student: nn.Module, ctx: RunContext) -> Ter
 
 def _pairs(settings: FeatureTerm, student: nn.Module, teacher: nn.Module, ctx: RunContext) -> list[Pair]:
     theirs = ctx.data.seen_by(teacher_of_features(ctx).model.info.tokenizer)
-    here = [
-        _on(module, ctx.task.example_inputs(data, 2)) for module, data in ((student, ctx.data), (teacher, theirs))
-    ]
+    here = [_on(module, ctx.task.example_inputs(data, 2)) for module, data in ((student, ctx.data), (teacher, theirs))]
     if settings.layers != "auto":
         return named_pairs(student, teacher, settings.layers, here[0], here[1])
     if ctx.data.has_lengths:
-        pairs = encoder_pairs(student, teacher, *here, attention=settings.loss == "attention_matrices")
+        pairs = encoder_pairs(student, teacher, here[0], here[1], attention=settings.loss == "attention_matrices")
     else:
         pairs = auto_pairs(student, teacher, here[0], here[1])
     if settings.loss in RELATIONS:

@@ -26,8 +26,8 @@ TensorRT's own tool (`/usr/src/tensorrt/bin/trtexec` on a Jetson):
 
 
 def write_infer_script(model: OnnxModel) -> Path:
-    """Put ``infer.py`` beside a model; it needs onnxruntime and numpy alone."""
-    return _copy("infer.py", model.path.parent)
+    """Put ``infer.py`` beside a model; it needs onnxruntime and numpy alone, for texts tokenizers too."""
+    return _copy("infer_text.py" if model.info.tokenizer else "infer.py", model.path.parent, "infer.py")
 
 
 def write_device_kit(model: OnnxModel, target: Target) -> list[Path]:
@@ -54,9 +54,9 @@ def trtexec_line(model: OnnxModel, target: Target) -> str:
     return f"trtexec --onnx={model.path.name} --stronglyTyped --saveEngine=model.engine {ranges}"
 
 
-def _copy(name: str, folder: Path) -> Path:
+def _copy(name: str, folder: Path, new_name: str = "") -> Path:
     content = (files("compressor.export") / "kit" / name).read_bytes()
-    path = folder / name
+    path = folder / (new_name or name)
     write_atomically(path, content)
     path.chmod(path.stat().st_mode | stat.S_IXUSR | stat.S_IXGRP | stat.S_IXOTH)
     return path

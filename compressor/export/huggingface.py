@@ -8,8 +8,7 @@ from safetensors.torch import save as bytes_of_tensors
 from torch import nn
 
 from compressor.export.onnx import write_atomically
-from compressor.extras import require
-from compressor.factories.text_network import CLASSES, config_of, text_network
+from compressor.factories.text_network import config_of, text_network
 from compressor.models import ModelInfo
 from compressor.structure import manifest_of
 
@@ -28,20 +27,21 @@ def write_huggingface(module: nn.Module, info: ModelInfo, folder: Path) -> bool:
         Whether transformers builds this network from the configuration alone. It doesn't where heads were
         pruned: it computes the size of a head from the network's width.
     """
-    assert info.factory is not None
     write_configuration(info, folder)
+    write_weights(module, folder)
+    return is_expressible(module, info)
+
+
+def write_weights(module: nn.Module, folder: Path) -> None:
+    """Write ``model.safetensors`` under the names that transformers has for the tensors."""
     state = {key.removeprefix(PREFIX): value.detach().cpu().contiguous() for key, value in module.state_dict().items()}
     write_atomically(folder / "model.safetensors", bytes_of_tensors(state, metadata={"format": "pt"}))
-    return is_expressible(module, info)
 
 
 def write_configuration(info: ModelInfo, folder: Path) -> None:
     """Write ``config.json`` and the tokenizer's files alone."""
     assert info.factory is not None and info.tokenizer is not None
     config = config_of(info.factory.arguments["config"])
-    library = require("transformers")
-    kind = getattr(library, CLASSES[info.factory.arguments["task"]])
-    config.architectures = [kind._model_mapping[type(config)].__name__]
     write_atomically(folder / "config.json", config.to_json_string(use_diff=True).encode())
     write_atomically(folder / "tokenizer.json", info.tokenizer.content.encode())
     settings: dict[str, Any] = {"tokenizer_class": "PreTrainedTokenizerFast", **info.tokenizer.config}

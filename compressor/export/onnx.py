@@ -98,7 +98,7 @@ def _to_proto(
     module: nn.Module, inputs: tuple[Tensor, ...], names: list[str], opset: int, longest: int | None
 ) -> onnx.ModelProto:
     try:
-        with _quiet(), torch.no_grad():
+        with quiet(), torch.no_grad():
             program = torch.onnx.export(
                 module,
                 inputs,
@@ -133,7 +133,7 @@ def _drop_traces(proto: onnx.ModelProto) -> None:
 
 
 @contextlib.contextmanager
-def _quiet() -> Iterator[None]:
+def quiet() -> Iterator[None]:
     """Keep the exporter's warnings, prints and log lines to itself; its errors are raised, and pass."""
     disabled = logging.root.manager.disable
     logging.disable(logging.ERROR)

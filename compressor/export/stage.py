@@ -1,6 +1,7 @@
 """The export stage: the file that is shipped, what stands beside it, and the proof that it is the same network."""
 
 import copy
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
@@ -11,9 +12,20 @@ from torch import Tensor, nn
 from compressor.context import Progress, RunContext
 from compressor.errors import PlanError, StageError
 from compressor.export.artifacts import write_device_kit, write_infer_script
+from compressor.export.dynamic import write_dynamic
 from compressor.export.onnx import export_onnx
 from compressor.export.tensorrt import build_engine, can_validate, validate_for_tensorrt
-from compressor.measure import collect_outputs, file_size, interleaved_latency, parity, timed_inputs
+from compressor.export.text_files import write_text_files
+from compressor.factories.text_network import is_text_network
+from compressor.measure import (
+    collect_outputs,
+    file_size,
+    interleaved_latency,
+    paired_drop,
+    parity,
+    score_form,
+    timed_inputs,
+)
 from compressor.models import Form, OnnxModel, QuantizedModel, TorchForm, TorchModel
 from compressor.report import Parity
 from compressor.runners import OnnxRunner, TorchRunner, available
@@ -38,6 +50,11 @@ class Export(Stage):
         min_length=1,
         description="'onnx' is always written; 'tensorrt' adds the kit that builds the engine on the device, "
         "and the engine itself where TensorRT and a GPU are here",
+    )
+    dynamic: bool = Field(
+        default=True,
+        description="of text networks: also try ranges that are measured at every call, and ship the faster graph "
+        "of two that score alike on validation",
     )
     min_agreement: float = Field(
         default=0.98,
@@ -82,6 +99,8 @@ class Export(Stage):
         metrics["parity"] = self._prove(shipped, exported, ctx).model_dump()
         metrics["size_bytes"] = file_size(exported.path)
         write_infer_script(exported)
+        if is_text_network(model.info.factory):
+            notes += write_text_files(model, exported)
         if "tensorrt" in self.formats:
             self._for_tensorrt(exported, ctx, metrics, notes)
         return StageResult(exported, metrics, notes)
@@ -135,7 +154,45 @@ class Export(Stage):
             notes.append("the file holds the fp32 graph: keep_fastest is set")
             return OnnxModel(exported.path, exported.info, "fp32")
         twin.path.unlink()
+        if self.dynamic and is_text_network(model.info.factory):
+            self._try_dynamic(model, exported, inputs, ctx, metrics, notes)
         return exported
+
+    def _try_dynamic(
+        self,
+        model: QuantizedModel,
+        exported: OnnxModel,
+        inputs: tuple[Tensor, ...],
+        ctx: RunContext,
+        metrics: dict[str, Any],
+        notes: list[str],
+    ) -> None:
+        """Ship the dynamically quantized graph where it scores as well on validation and is faster."""
+        ctx.progress(Progress("export", message="trying dynamic quantization"))
+        source = export_onnx(_without_quantizers(model, tables=True), ctx.workdir / "tables.onnx", inputs)
+        dynamic = write_dynamic(source.path, ctx.workdir / "dynamic.onnx")
+        source.path.unlink()
+        scores = [score_form(OnnxModel(path, exported.info), ctx, "validation") for path in (exported.path, dynamic)]
+        drop, stderr = paired_drop(scores[0], scores[1], ctx.task.higher_is_better)
+
+        def time_both() -> list[float]:
+            return _p50s([exported.path, dynamic], ctx)
+
+        static_ms, dynamic_ms = ctx.decisions.settle(
+            "latency_of_static_and_dynamic_int8_ms", time_both, "export.dynamic=false"
+        )
+        metrics["dynamic_latency_ms"], metrics["dynamic_validation_score"] = dynamic_ms, scores[1].value
+        better = dynamic_ms * (1 + NOISE) < static_ms and drop <= stderr
+        figures = (
+            f"p50 {dynamic_ms:.3f} against {static_ms:.3f} ms, on validation {scores[1].value:.4f} against "
+            f"{scores[0].value:.4f}, {file_size(dynamic) / 1e6:.2f} MB"
+        )
+        notes.append(f"{'dynamic' if better else 'static'} int8 was kept; dynamic against static: {figures}")
+        metrics["int8"] = "dynamic" if better else "static"
+        if better:
+            dynamic.replace(exported.path)
+        else:
+            dynamic.unlink()
 
     def _for_tensorrt(self, exported: OnnxModel, ctx: RunContext, metrics: dict[str, Any], notes: list[str]) -> None:
         write_device_kit(exported, ctx.target)
@@ -170,12 +227,16 @@ def _shipped(model: TorchForm, exported: OnnxModel) -> TorchForm:
     return model
 
 
-def _without_quantizers(model: QuantizedModel) -> TorchModel:
-    """The same network and weights in fp32."""
+def _without_quantizers(model: QuantizedModel, tables: bool = False) -> TorchForm:
+    """The same network and weights in fp32; with ``tables`` embeddings stay integers."""
     graph = copy.deepcopy(model.module)
+    kept = tuple(one for one in model.spec.quantizers if tables and one.role == "weight" and one.axis == 1)
     for quantizer in model.spec.quantizers:
-        graph.set_submodule(quantizer.name, nn.Identity())
-    return TorchModel(graph, model.info)
+        if quantizer not in kept:
+            graph.set_submodule(quantizer.name, nn.Identity())
+    if not kept:
+        return TorchModel(graph, model.info)
+    return replace(model, module=graph, spec=model.spec.model_copy(update={"quantizers": kept}))
 
 
 def _p50s(paths: list[Path], ctx: RunContext) -> list[float]:

@@ -68,8 +68,9 @@ def config_of(values: Mapping[str, Any]) -> Any:
     plain = {key: value for key, value in values.items() if key not in ("auto_map", "transformers_version")}
     kind = str(plain.pop("model_type", ""))
     if kind not in library.CONFIG_MAPPING:
+        near = did_you_mean(kind, list(library.CONFIG_MAPPING))
         raise InputError(
-            f"transformers {library.__version__} has no network of type '{kind}'{did_you_mean(kind, list(library.CONFIG_MAPPING))}",
+            f"transformers {library.__version__} has no network of type '{kind}'{near}",
             "a folder whose config.json has a model_type of the library's; code beside a model is never run",
         )
     return library.AutoConfig.for_model(kind, **plain)
@@ -78,7 +79,9 @@ def config_of(values: Mapping[str, Any]) -> Any:
 def reference_of(config: Any, task: str) -> FactoryRef:
     """The factory of a configuration object, as plain values."""
     values = {key: value for key, value in config.to_diff_dict().items() if value is not None}
-    return FactoryRef(reference=REFERENCE, arguments={"config": {**values, "model_type": config.model_type}, "task": task})
+    return FactoryRef(
+        reference=REFERENCE, arguments={"config": {**values, "model_type": config.model_type}, "task": task}
+    )
 
 
 def is_text_network(ref: FactoryRef | None) -> bool:

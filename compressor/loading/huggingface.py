@@ -55,6 +55,7 @@ def load_huggingface(folder: Path, task: str | None = None, trust: bool = False)
         )
     kind = getattr(library, CLASSES[task])
     library.utils.logging.set_verbosity_error()
+    library.utils.logging.disable_progress_bar()
     try:
         network, loaded = kind.from_pretrained(
             folder,
@@ -71,6 +72,7 @@ def load_huggingface(folder: Path, task: str | None = None, trust: bool = False)
     untrained = tuple(sorted(loaded["missing_keys"]))
     trained = not untrained
     spec = tokenizer_of(folder, config)
+    config.architectures = [type(network).__name__]
     info = ModelInfo(
         factory=reference_of(config, task),
         task=task,

@@ -7,7 +7,7 @@ import onnx
 from onnx import NodeProto, shape_inference
 
 Shape = tuple[int, ...]
-WEIGHTED = {"Conv", "ConvTranspose", "Gemm", "MatMul"}
+WEIGHTED = {"Conv", "ConvTranspose", "Gemm", "MatMul", "MatMulInteger"}
 Q_DQ = {"QuantizeLinear", "DequantizeLinear"}
 FLOATS_AND_INTS = {
     onnx.TensorProto.FLOAT,

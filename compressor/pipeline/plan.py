@@ -124,7 +124,11 @@ def teacher_notes(job: Job) -> list[str]:
         if job.task.score_name == "accuracy" and score.value <= chance + 2 * score.stderr:
             notes.append(f"{who} is no better than chance on validation ({score.value:.4f} of {chance:.4f})")
     pupil = job.student if isinstance(job.student, TorchModel) else job.model
-    own = score_form(pupil, _in_its_tokens(ctx, pupil), "validation") if job.teachers or isinstance(job.student, TorchModel) else None
+    own = (
+        score_form(pupil, _in_its_tokens(ctx, pupil), "validation")
+        if job.teachers or isinstance(job.student, TorchModel)
+        else None
+    )
     best = max(scores) if job.task.higher_is_better else min(scores)
     if own is not None and (best < own.value if job.task.higher_is_better else best > own.value):
         notes.append(

@@ -6,10 +6,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from compressor.blocks import Attention, FeedForward, attentions, feed_forwards
 from compressor.errors import PlanError
 from compressor.factories.text_network import changed, is_text_network
 from compressor.models import ModelInfo
-from compressor.blocks import Attention, FeedForward, attentions, feed_forwards
 from compressor.prune.importance import Importance
 from compressor.prune.outcome import PruneReport
 
@@ -50,7 +50,8 @@ def prune_blocks(
     if importance == "bn-scale":
         raise PlanError("prune.importance = 'bn-scale': a transformer has no BatchNorm", "magnitude, or taylor")
     chance = torch.Generator().manual_seed(seed)
-    before, kept = {}, {}
+    before: dict[str, int] = {}
+    kept: dict[str, str] = {}
     for group in _groups(attentions(module)):
         names = [block.path for block in group]
         if _ignored(names, ignored):

@@ -1,7 +1,7 @@
 """The vocabulary stage: keep the tokens that the data uses, and recover with the run's teachers."""
 
 from dataclasses import replace
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import torch
 from pydantic import Field
@@ -16,7 +16,6 @@ from compressor.models import Form, TokenizerSpec, TorchModel
 from compressor.prune.vocabulary import renumbered_ids, token_counts, tokens_to_keep, trim, trim_embedding
 from compressor.stage import Stage, StageResult
 from compressor.training import TrainSettings, evaluate
-
 
 READ_TOGETHER = 256
 
@@ -52,7 +51,7 @@ class Vocabulary(Stage):
         ref = changed(model.info.factory, **renumbered_ids(model.info.factory.arguments["config"], kept))
         info = model.info.model_copy(update={"factory": ref, "tokenizer": trimmed})
         ctx = replace(ctx, data=ctx.data.seen_by(trimmed))
-        metrics = {
+        metrics: dict[str, Any] = {
             "tokens_before": token_counts(spec, torch.zeros(0)).numel(),
             "tokens_after": len(kept),
             "validation_before": before,

@@ -45,7 +45,7 @@ class Timed:
 def test_blocks_alternate_and_their_order_is_swapped() -> None:
     clock, log = Clock(), list[str]()
     runners = [Timed("A", clock, [10.0], log), Timed("B", clock, [5.0], log)]
-    interleaved_latency(runners, INPUTS, seconds=0.12, blocks=3, clock=clock)
+    interleaved_latency(runners, [[INPUTS]] * len(runners), seconds=0.12, blocks=3, clock=clock)
     # 3 warm-ups each; a share of 20 ms a block is 2 runs of A and 4 of B, after one that isn't counted.
     a, b = "A" * 3, "B" * 5
     assert "".join(log) == "AAABBB" + a + b + b + a + a + b
@@ -56,7 +56,9 @@ def test_percentiles_and_spread_by_hand() -> None:
     # Warm-ups at 1, 1, 1 ms; then each block is one uncounted call and one counted: 9 of them, 1..9 ms.
     counted = [4.0, 1.0, 7.0, 3.0, 9.0, 2.0, 8.0, 5.0, 6.0]
     durations = [1.0, 1.0, 1.0] + [d for c in counted for d in (50.0, c)]
-    (found,) = interleaved_latency([Timed("A", clock, durations, log)], INPUTS, seconds=0.009, blocks=9, clock=clock)
+    (found,) = interleaved_latency(
+        [Timed("A", clock, durations, log)], [[INPUTS]], seconds=0.009, blocks=9, clock=clock
+    )
     assert found.p50 == pytest.approx(5.0)
     assert found.p90 == pytest.approx(8.2)  # place 0.9 * 8 = 7.2 of 1..9
     assert found.p99 == pytest.approx(8.92)
@@ -67,7 +69,7 @@ def test_percentiles_and_spread_by_hand() -> None:
 def test_each_gets_the_reference_p50_and_a_slow_runner_still_runs() -> None:
     clock, log = Clock(), list[str]()
     runners = [Timed("slow", clock, [3000.0], log), Timed("fast", clock, [1.0], log)]
-    slow, fast = interleaved_latency(runners, INPUTS, seconds=1.0, blocks=2, clock=clock)
+    slow, fast = interleaved_latency(runners, [[INPUTS]] * len(runners), seconds=1.0, blocks=2, clock=clock)
     assert slow.p50 == pytest.approx(3000)
     assert fast.reference_p50 == slow.reference_p50 == slow.p50
     assert slow.runs == 2
@@ -77,7 +79,7 @@ def test_each_gets_the_reference_p50_and_a_slow_runner_still_runs() -> None:
 def test_a_stall_of_the_machine_does_not_move_p50() -> None:
     clock, log = Clock(), list[str]()
     (found,) = interleaved_latency(
-        [Timed("A", clock, [2.0] * 19 + [400.0], log)], INPUTS, seconds=0.4, blocks=10, clock=clock
+        [Timed("A", clock, [2.0] * 19 + [400.0], log)], [[INPUTS]], seconds=0.4, blocks=10, clock=clock
     )
     assert found.p50 == pytest.approx(2.0)
     assert found.p99 is not None and found.p99 > 100
@@ -93,7 +95,7 @@ def test_threads_and_garbage_collection_are_put_back() -> None:
 
     before = torch.get_num_threads()
     with TorchRunner(Watching()) as runner:
-        interleaved_latency([runner], INPUTS, threads=1, seconds=0.01, blocks=2)
+        interleaved_latency([runner], [[INPUTS]], threads=1, seconds=0.01, blocks=2)
     assert set(seen) == {(1, False)}
     assert (torch.get_num_threads(), gc.isenabled()) == (before, True)
 
@@ -105,7 +107,7 @@ def test_twice_the_work_takes_longer() -> None:
 
     inputs = (np.ones((16, 256), np.float32),)
     with TorchRunner(layers(4)) as small, TorchRunner(layers(12)) as large, TorchRunner(layers(4)) as again:
-        first, slow, same = interleaved_latency([small, large, again], inputs, seconds=1.0)
+        first, slow, same = interleaved_latency([small, large, again], [[inputs]] * 3, seconds=1.0)
     assert first.p50 and slow.p50 and same.p50
     assert slow.p50 > 1.7 * first.p50
     assert same.p50 == pytest.approx(first.p50, rel=0.25)

@@ -206,6 +206,6 @@ def test_ptq_is_as_fast_as_quantize_static(done: Done, tmp_path: Path) -> None:
     own, theirs = ours_and_theirs(done, tmp_path)
     one = (done.images(1).numpy(),)
     with OnnxRunner(theirs) as first, OnnxRunner(own) as second:
-        timed = [latency.p50 for latency in interleaved_latency([first, second], one, threads=1)]
+        timed = [latency.p50 for latency in interleaved_latency([first, second], [[one], [one]], threads=1)]
     assert timed[0] is not None and timed[1] is not None
     assert timed[1] <= 1.1 * timed[0]

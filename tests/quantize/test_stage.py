@@ -136,6 +136,6 @@ def test_ptq_is_as_fast_as_quantize_static(
     own = export_onnx(model, tmp_path / "own.onnx", inputs).path
     one = (inputs[0][:1].numpy(),)
     with OnnxRunner(static) as theirs, OnnxRunner(own) as ours:
-        timed = [latency.p50 for latency in interleaved_latency([theirs, ours], one, threads=1)]
+        timed = [latency.p50 for latency in interleaved_latency([theirs, ours], [[one], [one]], threads=1)]
     assert timed[0] is not None and timed[1] is not None
     assert timed[1] <= 1.1 * timed[0]

@@ -1,0 +1,94 @@
+#!/usr/bin/env python3
+"""Classify texts with the model.onnx beside this script; needs onnxruntime, numpy and tokenizers, nothing else.
+
+    python3 infer.py "a text" "another"
+    python3 infer.py --file texts.txt      one text a line
+    python3 infer.py --pair "a question" "its answer"
+    python3 infer.py "a text" --json
+
+The tokenizer lies beside the model; the names of the classes are read from the file's metadata.
+"""
+
+import argparse
+import json
+import sys
+from pathlib import Path
+
+import numpy as np
+import onnxruntime
+from tokenizers import Tokenizer
+
+
+def main() -> int:
+    """Read the arguments, print a line a text."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("texts", nargs="*", help="texts to classify")
+    parser.add_argument("--file", type=Path, help="a file with one text a line")
+    parser.add_argument("--pair", action="store_true", help="two texts are one sample")
+    parser.add_argument("--model", type=Path, default=Path(__file__).with_name("model.onnx"))
+    parser.add_argument("--top", type=int, default=1, help="how many classes to print for each text")
+    parser.add_argument("--json", action="store_true", help="print one JSON object per text")
+    given = parser.parse_args()
+    try:
+        texts = [*given.texts, *(given.file.read_text(encoding="utf-8").splitlines() if given.file else [])]
+        if not texts:
+            raise ValueError("no text: give some, or --file")
+        if given.pair and len(texts) % 2:
+            raise ValueError(f"--pair takes texts two by two, got {len(texts)}")
+        samples = list(zip(texts[::2], texts[1::2], strict=True)) if given.pair else texts
+        if not given.model.is_file():
+            raise FileNotFoundError(f"no model at {given.model}; give --model")
+        session = onnxruntime.InferenceSession(str(given.model), providers=["CPUExecutionProvider"])
+        metadata = session.get_modelmeta().custom_metadata_map
+        classes = json.loads(metadata.get("compressor.classes", "[]"))
+        tokenizer = load_tokenizer(given.model.parent)
+        for place, sample in enumerate(samples):
+            print(line(place, probabilities(session, tokenizer, sample), classes, given.top, given.json))
+    except (OSError, ValueError) as error:
+        print(f"infer.py: {error}", file=sys.stderr)
+        return 2
+    return 0
+
+
+def load_tokenizer(folder: Path) -> Tokenizer:
+    """The tokenizer beside the model, cutting texts at the network's longest."""
+    path = folder / "tokenizer.json"
+    if not path.is_file():
+        raise FileNotFoundError(f"no tokenizer at {path}")
+    tokenizer = Tokenizer.from_file(str(path))
+    tokenizer.no_padding()
+    settings = folder / "tokenizer_config.json"
+    longest = json.loads(settings.read_text(encoding="utf-8"))["model_max_length"] if settings.is_file() else 512
+    tokenizer.enable_truncation(longest)
+    return tokenizer
+
+
+def probabilities(
+    session: onnxruntime.InferenceSession, tokenizer: Tokenizer, sample: str | tuple[str, str]
+) -> np.ndarray:
+    """Softmax of one text's logits, (classes,)."""
+    encoded = tokenizer.encode(*sample) if isinstance(sample, tuple) else tokenizer.encode(sample)
+    values = {
+        "input_ids": encoded.ids,
+        "attention_mask": [1] * len(encoded.ids),
+        "token_type_ids": encoded.type_ids,
+    }
+    feeds = {given.name: np.array([values[given.name]], dtype=np.int64) for given in session.get_inputs()}
+    logits = session.run(None, feeds)[0][0].astype(np.float64)
+    powers = np.exp(logits - logits.max())
+    shares: np.ndarray = powers / powers.sum()
+    return shares
+
+
+def line(place: int, row: np.ndarray, classes: list[str], top: int, as_json: bool) -> str:
+    """What is printed for one text."""
+    best = np.argsort(-row, kind="stable")[:top]
+    names = [classes[label] if label < len(classes) else str(label) for label in best]
+    if as_json:
+        found = [{"class": n, "label": int(b), "probability": float(row[b])} for n, b in zip(names, best, strict=True)]
+        return json.dumps({"text": place, "classes": found})
+    return f"{place}: " + ", ".join(f"{name} {row[label]:.1%}" for name, label in zip(names, best, strict=True))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

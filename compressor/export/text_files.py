@@ -1,0 +1,92 @@
+"""What stands beside a text network's file: configuration, tokenizer, card, and its weights for transformers."""
+
+from typing import Any
+
+from torch import Tensor, nn
+
+from compressor.export.huggingface import is_expressible, write_configuration, write_weights
+from compressor.export.onnx import write_atomically
+from compressor.factories.text_network import text_network
+from compressor.models import ModelInfo, OnnxModel, QuantizedModel, TorchForm
+from compressor.structure import apply_shapes, manifest_of
+
+FOLDER = "transformers"
+CARD = """\
+---
+library_name: transformers
+tags: [onnx, compressor]
+pipeline_tag: {task}
+---
+
+# A compressed text network
+
+`model.onnx` ({size:.2f} MB, {precision}) is what was measured; the figures are in the run's `report.json`.
+
+    from optimum.onnxruntime import ORTModelForSequenceClassification
+    model = ORTModelForSequenceClassification.from_pretrained("this folder")
+
+or, with onnxruntime, numpy and tokenizers alone: `python3 infer.py "a text"`.
+
+Classes: {classes}. Texts are cut at {longest} tokens; the vocabulary has {tokens:,}.
+
+{weights}
+"""
+OPENS = (
+    "`transformers/` holds the same weights in float32, before rounding:\n"
+    '`AutoModelForSequenceClassification.from_pretrained("this folder/transformers")` opens it.'
+)
+DOES_NOT_OPEN = (
+    "`transformers/` holds the same weights in float32, before rounding. The transformers library can't build this\n"
+    "network: {why}. `compressor.load_model` reads the folder, by its `structure.json`."
+)
+
+
+def write_text_files(model: TorchForm, exported: OnnxModel) -> list[str]:
+    """Write ``config.json``, the tokenizer, a card and ``transformers/`` beside an exported text network.
+
+    Returns:
+        What a reader of the report must know: whether transformers opens the weights.
+    """
+    folder, info = exported.path.parent, model.info
+    assert info.factory is not None and info.tokenizer is not None
+    write_configuration(info, folder)
+    module = float_module(model)
+    write_configuration(info, folder / FOLDER)
+    write_weights(module, folder / FOLDER)
+    opens = is_expressible(module, info)
+    why = "" if opens else _why(module, info)
+    weights = OPENS if opens else DOES_NOT_OPEN.format(why=why)
+    card = CARD.format(
+        task=info.task,
+        size=exported.path.stat().st_size / 1e6,
+        precision=exported.precision,
+        classes=", ".join(info.classes),
+        longest=info.tokenizer.max_length,
+        tokens=info.factory.arguments["config"]["vocab_size"],
+        weights=weights,
+    )
+    write_atomically(folder / "README.md", card.encode())
+    return [] if opens else [f"transformers can't build the pruned network ({why}); ONNX Runtime and compressor can"]
+
+
+def float_module(model: TorchForm) -> nn.Module:
+    """The text network of a form, as a plain module with the form's weights."""
+    if not isinstance(model, QuantizedModel):
+        return model.module
+    assert model.info.factory is not None
+    module = apply_shapes(text_network(**model.info.factory.arguments), model.structure)
+    state = model.module.state_dict()
+    own: dict[str, Tensor] = module.state_dict()
+    module.load_state_dict({key: state.get(key, value) for key, value in own.items()})
+    return module.eval()
+
+
+def _why(module: nn.Module, info: ModelInfo) -> str:
+    """The first of the shapes that the configuration alone would give otherwise."""
+    assert info.factory is not None
+    wanted: dict[str, Any] = manifest_of(text_network(**info.factory.arguments))["tensors"]
+    have: dict[str, Any] = manifest_of(module)["tensors"]
+    for name, shape in have.items():
+        if wanted.get(name) != shape:
+            return f"its configuration would give {name} the shape {wanted.get(name)}, pruned it has {shape}"
+    return "its heads are fewer than its configuration can say"

@@ -1,0 +1,140 @@
+"""Encoders of every supported kind, tiny and random, as Hugging Face folders with tokenizers trained on small talk."""
+
+import itertools
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import torch
+
+os.environ.setdefault("HF_HUB_OFFLINE", "1")
+
+GOOD = ("wonderful", "brilliant", "moving", "funny", "clever", "charming", "superb", "delightful")
+BAD = ("dull", "boring", "awful", "clumsy", "tedious", "shallow", "terrible", "lifeless")
+THINGS = ("film", "story", "acting", "plot", "music", "ending", "script", "picture", "dialogue", "cast")
+SHAPES = (
+    "the {thing} is {first} and {second}",
+    "a {first} , {second} {thing}",
+    "what a {first} {thing} ; the rest is {second} too",
+    "{first} from start to finish , with a {second} {thing}",
+)
+SPECIAL = {
+    "bert": ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"),
+    "roberta": ("<s>", "<pad>", "</s>", "<unk>", "<mask>"),
+}
+SIZES = {
+    "vocab_size": 0,
+    "hidden_size": 32,
+    "num_hidden_layers": 4,
+    "num_attention_heads": 4,
+    "intermediate_size": 64,
+    "max_position_embeddings": 64,
+}
+# How each kind cuts words, and what else its configuration needs.
+KINDS: dict[str, tuple[str, dict[str, Any]]] = {
+    "bert": ("WordPiece", {}),
+    "distilbert": ("WordPiece", {"dim": 32, "n_layers": 4, "n_heads": 4, "hidden_dim": 64}),
+    "roberta": ("BPE", {"max_position_embeddings": 66, "type_vocab_size": 1}),
+    "electra": ("WordPiece", {"embedding_size": 16}),
+    "mpnet": ("WordPiece", {"max_position_embeddings": 66}),
+    "albert": ("Unigram", {"embedding_size": 16}),
+    "deberta-v2": (
+        "Unigram",
+        {
+            "relative_attention": True,
+            "position_buckets": 16,
+            "norm_rel_ebd": "layer_norm",
+            "share_att_key": True,
+            "pos_att_type": ["p2c", "c2p"],
+            "position_biased_input": False,
+            "type_vocab_size": 0,
+        },
+    ),
+}
+
+
+def sentences(count: int, seed: int = 0) -> list[dict[str, str]]:
+    """Praise and blame, half of each."""
+    chance = torch.Generator().manual_seed(seed)
+
+    def one_of(choices: tuple[str, ...]) -> str:
+        return choices[int(torch.randint(len(choices), (1,), generator=chance))]
+
+    rows = []
+    for _, (label, words) in zip(range(count), itertools.cycle((("good", GOOD), ("bad", BAD))), strict=False):
+        text = one_of(SHAPES).format(thing=one_of(THINGS), first=one_of(words), second=one_of(words))
+        rows.append({"text": text, "label": label})
+    return rows
+
+
+def write_rows(path: Path, rows: list[dict[str, Any]]) -> Path:
+    """JSON lines."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return path
+
+
+def sentence_folder(folder: Path, train: int = 192, test: int = 64) -> Path:
+    """A folder of text data."""
+    write_rows(folder / "train.jsonl", sentences(train, 1))
+    write_rows(folder / "test.jsonl", sentences(test, 2))
+    return folder
+
+
+def tokenizer(kind: str) -> Any:
+    """A fast tokenizer of the kind that this network is used with, trained on the sentences."""
+    from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
+    from transformers import PreTrainedTokenizerFast
+
+    cut = KINDS[kind][0]
+    roberta = kind in ("roberta", "mpnet")
+    names = SPECIAL["roberta" if roberta else "bert"]
+    pad, unknown, first, last = (
+        (names[1], names[3], names[0], names[2]) if roberta else (names[0], names[1], names[2], names[3])
+    )
+    texts = [row["text"] for row in sentences(400, 3)] + ["abcdefghijklmnopqrstuvwxyz .,;!?'"]
+    if cut == "WordPiece":
+        made = Tokenizer(models.WordPiece(unk_token=unknown))
+        made.normalizer, made.pre_tokenizer = normalizers.BertNormalizer(), pre_tokenizers.BertPreTokenizer()
+        trainer: Any = trainers.WordPieceTrainer(vocab_size=200, special_tokens=list(names))
+        made.decoder = decoders.WordPiece()
+    elif cut == "BPE":
+        made = Tokenizer(models.BPE())
+        made.pre_tokenizer, made.decoder = pre_tokenizers.ByteLevel(add_prefix_space=False), decoders.ByteLevel()
+        alphabet = pre_tokenizers.ByteLevel.alphabet()
+        trainer = trainers.BpeTrainer(vocab_size=400, special_tokens=list(names), initial_alphabet=alphabet)
+    else:
+        made = Tokenizer(models.Unigram())
+        made.pre_tokenizer, made.decoder = pre_tokenizers.Metaspace(), decoders.Metaspace()
+        trainer = trainers.UnigramTrainer(vocab_size=150, special_tokens=list(names), unk_token=unknown)
+    made.train_from_iterator(texts, trainer)
+    places = [(name, made.token_to_id(name)) for name in (first, last)]
+    made.post_processor = processors.TemplateProcessing(
+        single=f"{first} $A {last}", pair=f"{first} $A {last} $B:1 {last}:1", special_tokens=places
+    )
+    return PreTrainedTokenizerFast(
+        tokenizer_object=made,
+        pad_token=pad,
+        unk_token=unknown,
+        cls_token=first,
+        sep_token=last,
+        mask_token=names[4],
+        model_max_length=64,
+    )
+
+
+def encoder_folder(folder: Path, kind: str = "bert", labels: tuple[str, ...] = ("bad", "good"), **changes: Any) -> Path:
+    """A random classifier of this kind, saved as its users save theirs."""
+    import transformers
+
+    spoken = tokenizer(kind)
+    settings = {**SIZES, **KINDS[kind][1], "vocab_size": len(spoken), "pad_token_id": spoken.pad_token_id, **changes}
+    settings["id2label"] = dict(enumerate(labels))
+    settings["label2id"] = {name: place for place, name in enumerate(labels)}
+    config = transformers.AutoConfig.for_model(kind, **settings)
+    torch.manual_seed(0)
+    made = transformers.AutoModelForSequenceClassification.from_config(config)
+    made.save_pretrained(folder)
+    spoken.save_pretrained(folder)
+    return folder
