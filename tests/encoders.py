@@ -1,8 +1,11 @@
-"""Encoders of every supported kind, tiny and random, as Hugging Face folders with tokenizers trained on small talk."""
+"""Encoders of every supported kind, tiny and random, as Hugging Face folders with tokenizers that know small talk."""
 
+import collections
 import itertools
 import json
+import math
 import os
+import re
 from pathlib import Path
 from typing import Any
 
@@ -82,8 +85,28 @@ def sentence_folder(folder: Path, train: int = 192, test: int = 64) -> Path:
     return folder
 
 
+LETTERS = "abcdefghijklmnopqrstuvwxyz.,;!?'"
+
+
+def word_pieces() -> list[str]:
+    """Letters, endings and whole words; the library's own trainer gives other pieces at every call."""
+    words = sorted({word for row in sentences(400, 3) for word in re.findall(r"[a-z]+|[.,;]", row["text"])})
+    endings = sorted({f"##{word[-3:]}" for word in words if len(word) > 5})
+    return list(dict.fromkeys([*LETTERS, *(f"##{letter}" for letter in LETTERS), *endings, *words]))
+
+
+def unigrams(special: tuple[str, ...]) -> list[tuple[str, float]]:
+    """Letters, words and their beginnings with the logarithms of their shares."""
+    counts = collections.Counter(f"▁{word}" for row in sentences(400, 3) for word in row["text"].split())
+    total = counts.total()
+    known = {f"▁{letter}": -15.0 for letter in LETTERS} | {word[:4]: -12.0 for word in sorted(counts)}
+    known |= {word: math.log(counts[word] / total) for word in sorted(counts)}
+    letters = dict.fromkeys(("▁", *LETTERS), -14.0)
+    return [*((name, 0.0) for name in special), *(letters | known).items()]
+
+
 def tokenizer(kind: str) -> Any:
-    """A fast tokenizer of the kind that this network is used with, trained on the sentences."""
+    """A fast tokenizer of the kind that this network is used with, for the sentences."""
     from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
     from transformers import PreTrainedTokenizerFast
 
@@ -93,22 +116,20 @@ def tokenizer(kind: str) -> Any:
     pad, unknown, first, last = (
         (names[1], names[3], names[0], names[2]) if roberta else (names[0], names[1], names[2], names[3])
     )
-    texts = [row["text"] for row in sentences(400, 3)] + ["abcdefghijklmnopqrstuvwxyz .,;!?'"]
     if cut == "WordPiece":
-        made = Tokenizer(models.WordPiece(unk_token=unknown))
+        vocabulary = {piece: place for place, piece in enumerate([*names, *word_pieces()])}
+        made = Tokenizer(models.WordPiece(vocabulary, unk_token=unknown))
         made.normalizer, made.pre_tokenizer = normalizers.BertNormalizer(), pre_tokenizers.BertPreTokenizer()
-        trainer: Any = trainers.WordPieceTrainer(vocab_size=200, special_tokens=list(names))
         made.decoder = decoders.WordPiece()
     elif cut == "BPE":
         made = Tokenizer(models.BPE())
         made.pre_tokenizer, made.decoder = pre_tokenizers.ByteLevel(add_prefix_space=False), decoders.ByteLevel()
         alphabet = pre_tokenizers.ByteLevel.alphabet()
         trainer = trainers.BpeTrainer(vocab_size=400, special_tokens=list(names), initial_alphabet=alphabet)
+        made.train_from_iterator((row["text"] for row in sentences(400, 3)), trainer)
     else:
-        made = Tokenizer(models.Unigram())
+        made = Tokenizer(models.Unigram(unigrams(names), unk_id=names.index(unknown)))
         made.pre_tokenizer, made.decoder = pre_tokenizers.Metaspace(), decoders.Metaspace()
-        trainer = trainers.UnigramTrainer(vocab_size=150, special_tokens=list(names), unk_token=unknown)
-    made.train_from_iterator(texts, trainer)
     places = [(name, made.token_to_id(name)) for name in (first, last)]
     made.post_processor = processors.TemplateProcessing(
         single=f"{first} $A {last}", pair=f"{first} $A {last} $B:1 {last}:1", special_tokens=places

@@ -36,7 +36,9 @@ JOB_OPTIONS = (
     click.option("--profile", required=True, metavar="NAME|FILE", help="What to build for: see compress profiles."),
     *MODEL_OPTIONS,
     click.option("--teacher", "teachers", multiple=True, metavar="FILE[@WEIGHT]", help="Distil from this instead."),
-    click.option("--unlabeled", metavar="SPEC", help="More inputs, without labels: a folder of images, FILE.npz, ..."),
+    click.option(
+        "--unlabeled", metavar="SPEC", help="More inputs, without labels: a folder of images, a table of texts, ..."
+    ),
     click.option("--student", metavar="SPEC|FILE", help="The network to distil into: same, auto, a factory, a file."),
     click.option("--out", metavar="DIR", help="The run's folder; runs/<model>-<profile> if not given."),
     click.option("--set", "overrides", multiple=True, metavar="K=V", help="Change the profile: prune.ratio=0.5."),
@@ -166,7 +168,9 @@ class JobOptions(ModelOptions):
         if self.unlabeled is not None:
             from compressor.data.unlabeled import load_unlabeled
 
-            data = load_unlabeled(data, self.unlabeled, seed=self.seed)
+            typed = parse_assignments(self.data_args, "--data-arg")
+            columns = {name: column for name, column in typed.items() if name in ("text", "pair")}
+            data = load_unlabeled(data, self.unlabeled, columns, seed=self.seed)
         return Job(
             model=model,
             data=data,

@@ -48,7 +48,7 @@ def train(out: str, overrides: tuple[str, ...], **typed: Any) -> None:
     if model.info.untrained:
         from compressor.loading.huggingface import with_new_head
 
-        model = with_new_head(model, data.classes)
+        model = with_new_head(model, data.classes, options.seed)
     to_folder = model.info.tokenizer is not None and not out.endswith(".pt")
     path = Path(out) if to_folder or out.endswith(".pt") else Path(out) / "model.pt"
     if options.data is not None:
@@ -59,7 +59,9 @@ def train(out: str, overrides: tuple[str, ...], **typed: Any) -> None:
         line = train_teacher(
             model, data, task, settings, path, seed=options.seed, device=options.device, display=display
         )
-    click.echo(f"{line}\nnext: compress run --profile mobile-cpu {path}")
+    # A checkpoint names its data, a Hugging Face folder can't.
+    named = [f"--data {data.source}", *(f"--data-arg {one}" for one in options.data_args)] if to_folder else []
+    click.echo("\n".join((line, " ".join(("next: compress run --profile mobile-cpu", *named, str(path))))))
 
 
 def train_settings(overrides: tuple[str, ...], info: ModelInfo | None = None) -> TrainSettings:

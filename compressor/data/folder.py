@@ -114,8 +114,8 @@ def image_folder(path: Path, given: Mapping[str, Any], inputs: InputSpec | None,
     return data_from_source(source, args, inputs, seed)
 
 
-def loose_images(path: Path, inputs: InputSpec) -> Split:
-    """Every image in a folder and below it, brought to a network's size; they have no labels.
+def loose_images(path: Path, inputs: InputSpec) -> tuple[Split, str]:
+    """Every image in a folder and below it, brought to a network's size, and their fingerprint; they have no labels.
 
     Raises:
         DataError: There are none, or one can't be read.
@@ -130,8 +130,10 @@ def loose_images(path: Path, inputs: InputSpec) -> Split:
     target = Format(*inputs.shape)
     labels = torch.full((len(files),), UNLABELED)
     if len(files) * target.channels * target.height * target.width <= MEMORY_BYTES:
-        return TensorSplit(decode_all(files, target), labels)
-    return ImageFiles(tuple(files), labels, target)
+        split = TensorSplit(decode_all(files, target), labels)
+        return split, fingerprint([split])
+    listed = {"unlabeled": (tuple(files), labels)}
+    return ImageFiles(tuple(files), labels, target), _fingerprint_of_files(path, listed, target)
 
 
 def _contents(path: Path) -> str:

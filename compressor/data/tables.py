@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from compressor.data.batches import Data
+from compressor.data.batches import UNLABELED, Data
 from compressor.data.source import Arguments, Source
 from compressor.data.splits import data_from_source
 from compressor.data.texts import TextSplit
@@ -58,7 +58,7 @@ def text_table(path: Path, given: Mapping[str, Any], classes: tuple[str, ...], s
         validation=splits.get("validation"),
         test=splits.get("test"),
         classes=names,
-        fingerprint=_fingerprint(splits),
+        fingerprint=fingerprint_of(splits),
         images=False,
         values=values,
         notes=tuple(columns.notes),
@@ -66,10 +66,25 @@ def text_table(path: Path, given: Mapping[str, Any], classes: tuple[str, ...], s
     return data_from_source(source, args, None, seed)
 
 
-class _Columns:
-    """Which columns hold what."""
+def texts_alone(path: Path, given: Mapping[str, Any]) -> TextSplit:
+    """The texts of a table, or of a folder's train table; labels aren't looked at.
 
-    def __init__(self, args: Arguments, row: Row, file: Path) -> None:
+    Raises:
+        DataError: A file or column is missing, or a row has no text; names file and row.
+    """
+    file = _files(path).get("train", path) if path.is_dir() else path
+    rows = list(_rows(file))
+    if not rows:
+        raise DataError(f"{file} has no rows", "a header, and a text a row")
+    columns = _Columns(Arguments(given, ARGUMENTS[:2], str(path)), rows[0], file, labelled=False)
+    texts, pairs = _texts(rows, columns, file)
+    return TextSplit(texts, torch.full((len(texts),), UNLABELED), pairs)
+
+
+class _Columns:
+    """Which columns hold what; ``label`` is empty where labels aren't looked at."""
+
+    def __init__(self, args: Arguments, row: Row, file: Path, labelled: bool = True) -> None:
         self.notes: list[str] = []
         self._row, self._file = row, file
         text = args.name("text")
@@ -80,7 +95,9 @@ class _Columns:
         if label and target:
             raise DataError("--data-arg label and target exclude one another", "label for classes, target for numbers")
         self.is_value = bool(target)
-        if target:
+        if not labelled:
+            self.label = ""
+        elif target:
             self.label = self._named("target", target)
         else:
             self.label = self._named("label", label) if label else self._guess("label", ("label", "class", "stars"))
@@ -117,7 +134,11 @@ def _rows(path: Path) -> Iterator[Row]:
     if not path.is_file():
         raise DataError(f"no file {path}", "check the path")
     if path.suffix == ".parquet":
-        table = require("pyarrow.parquet").read_table(path)
+        library = require("pyarrow.parquet")
+        try:
+            table = library.read_table(path)
+        except (OSError, ValueError) as error:
+            raise DataError(f"{path} is not Parquet: {error}", "write or fetch it again") from None
         yield from table.to_pylist()
         return
     try:
@@ -127,11 +148,21 @@ def _rows(path: Path) -> Iterator[Row]:
             else:
                 # A field may be a whole article.
                 csv.field_size_limit(2**31 - 1)
-                yield from csv.DictReader(file, delimiter="\t" if path.suffix == ".tsv" else ",", strict=True)
+                yield from _csv_rows(
+                    path, csv.DictReader(file, delimiter="\t" if path.suffix == ".tsv" else ",", strict=True)
+                )
     except UnicodeDecodeError as error:
         raise DataError(f"{path} is not UTF-8 at byte {error.start}", "iconv -f latin1 -t utf8") from None
     except csv.Error as error:
         raise DataError(f"{path} is not CSV: {error}", "quote fields that hold commas or quotes") from None
+
+
+def _csv_rows(path: Path, rows: Iterator[Row]) -> Iterator[Row]:
+    for number, row in enumerate(rows, start=1):
+        # Where the reader puts what the header has no name for.
+        if None in row:
+            raise DataError(f"{path}, row {number} has more fields than the header", "quote fields that hold commas")
+        yield row
 
 
 def _json_lines(path: Path, lines: Iterator[str]) -> Iterator[Row]:
@@ -168,11 +199,15 @@ def _label(row: Row, column: str, file: Path, number: int) -> str:
 
 
 def _split(rows: list[Row], columns: _Columns, classes: tuple[str, ...], file: Path) -> TextSplit:
-    texts = tuple(_text(row, columns.text, file, number) for number, row in enumerate(rows, start=1))
-    pairs = None
-    if columns.pair is not None:
-        pairs = tuple(_text(row, columns.pair, file, number) for number, row in enumerate(rows, start=1))
+    texts, pairs = _texts(rows, columns, file)
     return TextSplit(texts, _labels(rows, columns, classes, file), pairs)
+
+
+def _texts(rows: list[Row], columns: _Columns, file: Path) -> tuple[tuple[str, ...], tuple[str, ...] | None]:
+    texts = tuple(_text(row, columns.text, file, number) for number, row in enumerate(rows, start=1))
+    if columns.pair is None:
+        return texts, None
+    return texts, tuple(_text(row, columns.pair, file, number) for number, row in enumerate(rows, start=1))
 
 
 def _text(row: Row, column: str, file: Path, number: int) -> str:
@@ -208,7 +243,8 @@ def _number(value: str, column: str, file: Path, row: int) -> float:
         raise DataError(f"{file}, row {row}: {column} is '{value}', wanted a number", "label= for classes") from None
 
 
-def _fingerprint(splits: Mapping[str, TextSplit]) -> str:
+def fingerprint_of(splits: Mapping[str, TextSplit]) -> str:
+    """sha256 over texts and labels."""
     digest = hashlib.sha256()
     for name, split in splits.items():
         digest.update(json.dumps([name, split.texts, split.pairs, split.labels.tolist()]).encode())

@@ -12,9 +12,12 @@ from torch.nn import functional
 
 from compressor.data.batches import UNLABELED, Data, Split, Subset
 from compressor.data.lengths import lengths_of, tokenized
-from compressor.data.splits import fingerprint
+from compressor.data.tables import fingerprint_of, is_table, texts_alone
 from compressor.errors import DataError
 from compressor.models import InputSpec, TokenizerSpec
+
+# Samples that are held at once while their digest is computed.
+READ_TOGETHER = 1000
 
 
 @dataclass(frozen=True)
@@ -95,39 +98,56 @@ def padded(tensors: Sequence[Tensor]) -> list[Tensor]:
     return [functional.pad(tensor, (0, longest - tensor.shape[1])) for tensor in tensors]
 
 
-def with_unlabeled(data: Data, extra: Split, source: str) -> Data:
+def with_unlabeled(data: Data, extra: Split, source: str, digest: str = "") -> Data:
     """The same data with more training inputs.
 
     Args:
         data: Stays as it is in validation and test.
         extra: Inputs like those of ``data.train``; its labels aren't looked at.
         source: Where they come from, for messages and the report.
+        digest: Of the inputs, where it is known; else they are read for it.
 
     Raises:
         DataError: They have another shape or type.
     """
     if not len(extra):
         raise DataError(f"--unlabeled {source}: no samples", "a folder of images, or any data spec")
+    if data.tokenizer is not None:
+        extra = tokenized(extra, data.tokenizer)
     ours, theirs = (split.fetch(torch.arange(1))[0] for split in (data.train, extra))
-    if ours.shape[1:] != theirs.shape[1:] or ours.dtype != theirs.dtype:
+    texts = data.has_lengths and lengths_of(extra) is not None
+    if (not texts and ours.shape[1:] != theirs.shape[1:]) or ours.dtype != theirs.dtype:
         got, wanted = (f"{tuple(one.shape[1:])} {str(one.dtype).removeprefix('torch.')}" for one in (theirs, ours))
         raise DataError(
             f"--unlabeled {source}: inputs are {got}, those of '{data.source}' {wanted}",
             "inputs of the same size and type; images in a folder are brought to the right size",
         )
     bare = Bare(extra)
-    digest = hashlib.sha256(f"{data.fingerprint} {fingerprint([bare])}".encode()).hexdigest()
+    digest = hashlib.sha256(f"{data.fingerprint} {digest or _digest_of(bare)}".encode()).hexdigest()
     note = f"{len(extra)} inputs without labels from {source} join the {len(data.train)} with labels"
     return replace(data, train=Joined(data.train, bare), fingerprint=digest, notes=(*data.notes, note))
 
 
+def _digest_of(split: Split) -> str:
+    digest = hashlib.sha256()
+    for indices in torch.arange(len(split)).split(READ_TOGETHER):
+        for tensor in split.fetch(indices):
+            digest.update(f"{tuple(tensor.shape)} {tensor.dtype}".encode() + tensor.contiguous().numpy().tobytes())
+    return digest.hexdigest()
+
+
 def load_unlabeled(data: Data, spec: str, args: Mapping[str, Any] | None = None, seed: int = 0) -> Data:
-    """Read inputs from a folder of images (any nesting), an npz file's ``x_train``, or the train split of any spec.
+    """Read inputs from a folder of images (any nesting), an npz file's ``x_train``, a table's texts, or any spec.
+
+    Of a spec that has splits the train split is read.
 
     Raises:
         DataError: There are none, or they don't fit.
     """
     path = Path(spec)
+    if is_table(path) or data.has_lengths:
+        texts = texts_alone(path, args or {})
+        return with_unlabeled(data, texts, spec, fingerprint_of({"train": texts}))
     sample = data.batch("train", torch.arange(1)).inputs[0]
     normalise = data.normalise
     inputs = InputSpec(
@@ -138,14 +158,16 @@ def load_unlabeled(data: Data, spec: str, args: Mapping[str, Any] | None = None,
     if path.is_dir() and not (path / "train").is_dir():
         from compressor.data.folder import loose_images
 
-        return with_unlabeled(data, loose_images(path, inputs), spec)
+        images, digest = loose_images(path, inputs)
+        return with_unlabeled(data, images, spec, digest)
     if path.suffix == ".npz":
         from compressor.data.keras_npz import inputs_alone
 
         return with_unlabeled(data, inputs_alone(path, args or {}), spec)
     from compressor.data.load import load_data
 
-    return with_unlabeled(data, load_data(spec, args=args, inputs=inputs, seed=seed).train, spec)
+    found = load_data(spec, args=args, inputs=inputs, seed=seed)
+    return with_unlabeled(data, found.train, spec, found.fingerprint)
 
 
 def only_labelled(data: Data) -> Data:

@@ -46,6 +46,8 @@ def write_configuration(info: ModelInfo, folder: Path) -> None:
     write_atomically(folder / "tokenizer.json", info.tokenizer.content.encode())
     settings: dict[str, Any] = {"tokenizer_class": "PreTrainedTokenizerFast", **info.tokenizer.config}
     settings["model_max_length"] = info.tokenizer.max_length
+    # Or the second text of a pair would pass for the first.
+    settings["model_input_names"] = list(info.tokenizer.inputs)
     write_atomically(folder / "tokenizer_config.json", json.dumps(settings, indent=1).encode())
 
 

@@ -62,7 +62,7 @@ def config_of(values: Mapping[str, Any]) -> Any:
     """The configuration object of transformers' own class for its ``model_type``.
 
     Raises:
-        InputError: transformers doesn't know the type.
+        InputError: transformers doesn't know the type, or a value isn't of its type.
     """
     library = require("transformers")
     plain = {key: value for key, value in values.items() if key not in ("auto_map", "transformers_version")}
@@ -73,7 +73,11 @@ def config_of(values: Mapping[str, Any]) -> Any:
             f"transformers {library.__version__} has no network of type '{kind}'{near}",
             "a folder whose config.json has a model_type of the library's; code beside a model is never run",
         )
-    return library.AutoConfig.for_model(kind, **plain)
+    try:
+        return library.AutoConfig.for_model(kind, **plain)
+    except Exception as error:
+        reason = " ".join(str(error).split())
+        raise InputError(f"transformers takes no such configuration of a {kind}: {reason}", "config.json") from None
 
 
 def reference_of(config: Any, task: str) -> FactoryRef:

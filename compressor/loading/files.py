@@ -17,7 +17,7 @@ from compressor.data.load import is_user_code
 from compressor.errors import InputError, ModelFileError, UntrustedError
 from compressor.factories import build, parse_factory, trusted
 from compressor.loading.checkpoint import build_fresh, info_of, is_checkpoint
-from compressor.loading.huggingface import CONFIG, is_huggingface, load_huggingface
+from compressor.loading.huggingface import CONFIG, WEIGHTS, is_huggingface, load_huggingface
 from compressor.loading.onnx_file import load_onnx
 from compressor.loading.saved import STRUCTURE, load_form
 from compressor.loading.weights import find_state_dict, load_tensors
@@ -59,7 +59,7 @@ def load_file(
     if ref is None and factory_args:
         raise InputError("arguments for a factory, but no factory", "--factory package.module:callable beside them")
     if path.is_dir():
-        hashed = path / (STRUCTURE if (path / STRUCTURE).exists() else CONFIG)
+        hashed = next((path / name for name in (STRUCTURE, WEIGHTS) if (path / name).exists()), path / CONFIG)
         return _changed(_load_folder(path, ref, task, trust), hashed, path, task)
     if not path.exists():
         raise ModelFileError(f"no file {path}", "the path of a model; 'compress example digits.pt' writes one")

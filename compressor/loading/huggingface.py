@@ -2,15 +2,21 @@
 
 import json
 import os
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
-from compressor.errors import ModelFileError, UntrustedError
+import torch
+
+from compressor.errors import InputError, ModelFileError, UntrustedError, did_you_mean
+from compressor.export.huggingface import PREFIX
 from compressor.extras import require
 from compressor.factories.text_network import CLASSES, TextNetwork, config_of, reference_of, text_network, with_classes
 from compressor.models import InputSpec, ModelInfo, TokenizerSpec, TorchModel
 
 CONFIG, WEIGHTS, PICKLED = "config.json", "model.safetensors", "pytorch_model.bin"
+# What any of the library's tokenizers is saved as.
+TOKENIZERS = ("tokenizer.json", "vocab.txt", "vocab.json", "*.model")
 LONGEST = 512
 DEFAULT_TASK = "text-classification"
 
@@ -32,19 +38,18 @@ def load_huggingface(folder: Path, task: str | None = None, trust: bool = False)
 
     Raises:
         ModelFileError: A file is missing, damaged, or doesn't fit.
-        InputError: transformers doesn't know this network.
+        InputError: transformers doesn't know this network, or there is no such task.
         UntrustedError: Its weights are a pickle.
         MissingError: transformers isn't installed.
     """
     # Nothing is fetched, whatever a configuration refers to.
     os.environ.setdefault("HF_HUB_OFFLINE", "1")
     library = require("transformers")
-    try:
-        values = json.loads((folder / CONFIG).read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise ModelFileError(f"{folder / CONFIG} is not JSON: {error}", "copy the folder again") from None
-    config = config_of(values)
     task = task or DEFAULT_TASK
+    if task not in CLASSES:
+        known = ", ".join(CLASSES)
+        raise InputError(f"no text task '{task}'{did_you_mean(task, CLASSES)}", f"--task with one of: {known}")
+    config = config_of(_read_config(folder / CONFIG))
     pickled = not any(folder.glob("*.safetensors"))
     if pickled and not any(folder.glob("*.bin")):
         raise ModelFileError(f"{folder} has no {WEIGHTS}", "copy the folder again, whole")
@@ -65,11 +70,13 @@ def load_huggingface(folder: Path, task: str | None = None, trust: bool = False)
             use_safetensors=not pickled,
             attn_implementation="eager",
             output_loading_info=True,
+            ignore_mismatched_sizes=True,
         )
     except Exception as error:
         reason = str(error).strip().partition("\n")[0]
         raise ModelFileError(f"{folder} can't be loaded: {type(error).__name__}: {reason}", "copy it again") from None
     untrained = tuple(sorted(loaded["missing_keys"]))
+    _check_weights(folder, network, untrained, loaded["mismatched_keys"])
     trained = not untrained
     spec = tokenizer_of(folder, config)
     config.architectures = [type(network).__name__]
@@ -84,6 +91,29 @@ def load_huggingface(folder: Path, task: str | None = None, trust: bool = False)
     return TorchModel(TextNetwork(network.float()).eval(), info)
 
 
+def _read_config(path: Path) -> dict[str, Any]:
+    try:
+        values = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise ModelFileError(f"{path} is not JSON: {error}", "copy the folder again") from None
+    if not isinstance(values, dict):
+        raise ModelFileError(f"{path} is a {type(values).__name__}, not an object", "copy the folder again")
+    return values
+
+
+def _check_weights(folder: Path, network: Any, missing: tuple[str, ...], mismatched: Collection[Any]) -> None:
+    """Nothing but a head, and the pooler that belongs to it, may be without weights."""
+    hint = f"{CONFIG} and {WEIGHTS} of one and the same network"
+    if mismatched:
+        name, have, wanted = (part if isinstance(part, str) else tuple(part) for part in sorted(mismatched)[0])
+        raise ModelFileError(f"{folder}: {name} has the shape {have}, by {CONFIG} it is {wanted}", hint)
+    body = f"{network.base_model_prefix}."
+    lost = [name for name in missing if name.startswith(body) and ".pooler." not in name]
+    if lost:
+        shown = ", ".join(lost[:3])
+        raise ModelFileError(f"{folder} has no weights for {len(lost)} of the network's tensors: {shown}", hint)
+
+
 def tokenizer_of(folder: Path, config: Any) -> TokenizerSpec:
     """The folder's tokenizer.
 
@@ -91,14 +121,17 @@ def tokenizer_of(folder: Path, config: Any) -> TokenizerSpec:
         ModelFileError: It has none, or one that only its own code could run.
     """
     library = require("transformers")
+    hint = "save it beside the network: tokenizer.save_pretrained(folder)"
+    # Without any, the library makes one that knows no words.
+    if not any(found for pattern in TOKENIZERS for found in folder.glob(pattern)):
+        raise ModelFileError(f"{folder} has no tokenizer: none of {', '.join(TOKENIZERS)}", hint)
     try:
         made = library.AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
         content = made.backend_tokenizer.to_str()
     except Exception as error:
         reason = str(error).strip().partition("\n")[0]
         raise ModelFileError(
-            f"{folder} has no tokenizer that can be read: {type(error).__name__}: {reason}",
-            "save it beside the network: tokenizer.save_pretrained(folder)",
+            f"{folder} has no tokenizer that can be read: {type(error).__name__}: {reason}", hint
         ) from None
     settings = folder / "tokenizer_config.json"
     takes_types = getattr(config, "type_vocab_size", 0) > 1
@@ -120,13 +153,15 @@ def _longest(tokenizer: Any, config: Any) -> int:
     return int(min(positions, tokenizer.model_max_length))
 
 
-def with_new_head(model: TorchModel, classes: tuple[str, ...]) -> TorchModel:
-    """The same network with a head for these classes, drawn anew; everything else keeps its weights."""
+def with_new_head(model: TorchModel, classes: tuple[str, ...], seed: int) -> TorchModel:
+    """The same network with a head for these classes, drawn under the seed; everything else keeps its weights."""
     assert model.info.factory is not None
     ref = with_classes(model.info.factory, classes)
-    module = text_network(**ref.arguments)
-    known, own = model.module.state_dict(), module.state_dict()
-    kept = {key: value for key, value in known.items() if key in own and own[key].shape == value.shape}
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        module = text_network(**ref.arguments)
+    untrained = {f"{PREFIX}{name}" for name in model.info.untrained}
+    kept = {key: value for key, value in model.module.state_dict().items() if key not in untrained}
     module.load_state_dict(kept, strict=False)
     info = model.info.model_copy(update={"factory": ref, "classes": classes, "untrained": ()})
     return TorchModel(module.eval(), info)

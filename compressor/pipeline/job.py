@@ -105,12 +105,13 @@ def prepared(job: Job) -> Job:
     """
     data = job.data.seen_by(job.model.info.tokenizer)
     job = replace(job, device=torch_device(job.device), data=data, model=_described(job.model, data, job.task))
-    if job.model.info.untrained:
-        raise InputError(
-            f"{job.model.info.source} has no weights for {', '.join(job.model.info.untrained[:3])}: it was never "
-            f"trained for {job.task.name}",
-            f"compress train {job.model.info.source} --data ... --out teacher, then compress run ... teacher",
-        )
+    for info in (job.model.info, *(teacher.model.info for teacher in job.teachers)):
+        if info.untrained:
+            raise InputError(
+                f"{info.source} has no weights for {', '.join(info.untrained[:3])}: it was never "
+                f"trained for {job.task.name}",
+                f"compress train {info.source} --data ... --out teacher, then compress run ... teacher",
+            )
     if job.model.info.tokenizer is not None:
         job = replace(job, profile=job.profile.for_text())
     stages = _cut(job.profile.stages, job.stop_before)

@@ -68,9 +68,16 @@ def trim(spec: TokenizerSpec, kept: Tensor) -> TokenizerSpec:
         model["merges"] = [merge for merge in model["merges"] if _stays(merge, model["vocab"])]
     for entry in tokenizer.get("added_tokens", []):
         entry["id"] = places[entry["id"]]
+    if tokenizer.get("padding"):
+        tokenizer["padding"]["pad_id"] = places[spec.pad_id]
     if tokenizer.get("post_processor"):
         tokenizer["post_processor"] = _renumbered(tokenizer["post_processor"], places)
-    made = spec.model_copy(update={"content": json.dumps(tokenizer, ensure_ascii=False), "pad_id": places[spec.pad_id]})
+    config = dict(spec.config)
+    if "added_tokens_decoder" in config:
+        named = config["added_tokens_decoder"].items()
+        config["added_tokens_decoder"] = {str(places[int(old)]): token for old, token in named if int(old) in places}
+    content = json.dumps(tokenizer, ensure_ascii=False)
+    made = spec.model_copy(update={"content": content, "config": config, "pad_id": places[spec.pad_id]})
     engine(made)
     return made
 
@@ -114,11 +121,12 @@ def _stays(merge: Any, vocab: dict[str, int]) -> bool:
 
 
 def _spelling_of_bpe(model: dict[str, Any], kept: set[int], names: dict[int, str]) -> set[int]:
-    """Single symbols, and whatever the kept tokens are merged from, down to them."""
-    made_of: dict[str, tuple[str, str]] = {}
+    """Single symbols, and whatever the kept tokens may be merged from, down to them."""
+    made_of: dict[str, list[str]] = {}
     for merge in model["merges"]:
         left, right = _pieces(merge)
-        made_of.setdefault(left + right, (left, right))
+        # Which of several ways to the same token is gone depends on what stands beside it.
+        made_of.setdefault(left + right, []).extend((left, right))
     needed = {name for name in names.values() if name not in made_of}
     waiting = [names[place] for place in kept if place in names]
     while waiting:

@@ -169,5 +169,5 @@ def test_missing_files_and_folders(tmp_path: Path) -> None:
         load_file(tmp_path)
     assert caught.value.hint == str(tmp_path / "01-prune")
     (tmp_path / "config.json").write_text("{}")
-    with pytest.raises(InputError, match="Hugging Face folder; those aren't supported yet"):
+    with pytest.raises(InputError, match="no network of type"):
         load_file(tmp_path)

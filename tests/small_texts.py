@@ -1,0 +1,56 @@
+"""The smallest real things for texts: a tiny encoder of any kind, sentences in its tokens, a context."""
+
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import encoders
+import torch
+
+from compressor.context import RunContext, Teacher
+from compressor.data import Data
+from compressor.data.tables import text_table
+from compressor.loading import load_file
+from compressor.models import TorchModel
+from compressor.target import Target
+from compressor.tasks import make_task
+
+KINDS = tuple(encoders.KINDS)
+
+
+def encoder(kind: str = "bert", **changes: Any) -> TorchModel:
+    with tempfile.TemporaryDirectory() as folder:
+        loaded = load_file(encoders.encoder_folder(Path(folder), kind, **changes))
+    assert isinstance(loaded, TorchModel)
+    return loaded
+
+
+def sentence_data(model: TorchModel | None = None, train: int = 96, test: int = 32) -> Data:
+    with tempfile.TemporaryDirectory() as folder:
+        data = text_table(encoders.sentence_folder(Path(folder), train, test), {}, ("bad", "good"), seed=0)
+    return data if model is None else data.seen_by(model.info.tokenizer)
+
+
+def text_context(workdir: Path, model: TorchModel, data: Data | None = None, **changes: Any) -> RunContext:
+    settings: dict[str, Any] = {
+        "task": make_task("text-classification"),
+        "data": data or sentence_data(model),
+        "target": Target(runtime="onnxruntime"),
+        "reference": model,
+        "teachers": (Teacher(model),),
+        "workdir": workdir,
+    }
+    return RunContext(**{**settings, **changes})
+
+
+def inputs_of(model: TorchModel, count: int = 6) -> tuple[torch.Tensor, ...]:
+    """Sentences of several lengths, so that shorter ones are padded."""
+    inputs = sentence_data(model).batch("train", torch.arange(count)).inputs
+    assert bool((inputs[1] == 0).any())
+    return inputs
+
+
+def answers(model: TorchModel, inputs: tuple[torch.Tensor, ...]) -> torch.Tensor:
+    with torch.no_grad():
+        logits: torch.Tensor = model.module.eval()(*inputs)
+    return logits
