@@ -139,10 +139,10 @@ class TaskContract:
         assert all(p.grad is not None for p in module.parameters() if p.requires_grad)
 
     def test_logits_are_a_row_per_sample(self) -> None:
-        """Response-based distillation gets (N, classes)."""
+        """Response-based distillation gets (N, classes), or (N, numbers)."""
         module = self.module().eval()
         batch = self.data().batch("train", torch.arange(4))
-        logits = self.task.logits(self.task.forward(module, batch))
+        logits = self.task.logits(self.task.forward(module, batch), batch)
         assert logits.dim() == 2 and len(logits) == 4
 
     def test_score_has_its_error(self) -> None:
@@ -150,12 +150,28 @@ class TaskContract:
         data = self.data()
         batch = data.batch("test", torch.arange(len(data.test)))
         with torch.no_grad():
-            outputs = self.task.forward(self.module().eval(), batch).numpy()
+            outputs = self.task.logits(self.task.forward(self.module().eval(), batch), batch).numpy()
         score = self.task.score(outputs, data.test.labels.numpy(), data)
         assert score.stderr >= 0
         if score.per_sample is not None:
             assert len(score.per_sample) == len(data.test)
             assert np.isclose(score.per_sample.mean(), score.value)
+
+    def test_training_betters_the_score(self) -> None:
+        """``higher_is_better`` says which way the score counts: on what is trained on it gets no worse."""
+        data, module = self.data(), self.module().train()
+        batch = data.batch("train", torch.arange(min(16, len(data.train))))
+        optimizer = torch.optim.Adam(module.parameters(), lr=0.01)
+        scores = []
+        for step in range(61):
+            outputs = self.task.forward(module, batch)
+            if step in (0, 60):
+                found = self.task.logits(outputs, batch).detach().numpy()
+                scores.append(self.task.score(found, batch.labels.numpy(), data).value)
+            optimizer.zero_grad()
+            self.task.loss(outputs, batch).backward()
+            optimizer.step()
+        assert scores[1] >= scores[0] if self.task.higher_is_better else scores[1] <= scores[0]
 
 
 class LossContract:

@@ -34,6 +34,10 @@ SIZES = {
     "intermediate_size": 64,
     "max_position_embeddings": 64,
 }
+HEADS = {
+    "text-classification": "AutoModelForSequenceClassification",
+    "text-regression": "AutoModelForSequenceClassification",
+}
 # How each kind cuts words, and what else its configuration needs.
 KINDS: dict[str, tuple[str, dict[str, Any]]] = {
     "bert": ("WordPiece", {}),
@@ -68,6 +72,22 @@ def sentences(count: int, seed: int = 0) -> list[dict[str, str]]:
     for _, (label, words) in zip(range(count), itertools.cycle((("good", GOOD), ("bad", BAD))), strict=False):
         text = one_of(SHAPES).format(thing=one_of(THINGS), first=one_of(words), second=one_of(words))
         rows.append({"text": text, "label": label})
+    return rows
+
+
+def rated(count: int, seed: int = 0) -> list[dict[str, Any]]:
+    """Sentences with a number each: -1 for two words of blame, 1 for two of praise."""
+    chance = torch.Generator().manual_seed(seed)
+
+    def place(choices: int) -> int:
+        return int(torch.randint(choices, (1,), generator=chance))
+
+    rows = []
+    for _ in range(count):
+        both = [(GOOD, BAD)[place(2)] for _ in range(2)]
+        words = [kind[place(len(kind))] for kind in both]
+        text = SHAPES[place(len(SHAPES))].format(thing=THINGS[place(len(THINGS))], first=words[0], second=words[1])
+        rows.append({"text": text, "rating": sum(0.5 if kind is GOOD else -0.5 for kind in both)})
     return rows
 
 
@@ -145,9 +165,25 @@ def tokenizer(kind: str) -> Any:
     )
 
 
-def encoder_folder(folder: Path, kind: str = "bert", labels: tuple[str, ...] = ("bad", "good"), **changes: Any) -> Path:
-    """A random classifier of this kind, saved as its users save theirs."""
+def rated_folder(folder: Path, train: int = 192, test: int = 64) -> Path:
+    """A folder of texts with numbers."""
+    write_rows(folder / "train.jsonl", rated(train, 1))
+    write_rows(folder / "test.jsonl", rated(test, 2))
+    return folder
+
+
+def encoder_folder(
+    folder: Path,
+    kind: str = "bert",
+    labels: tuple[str, ...] = ("bad", "good"),
+    task: str = "text-classification",
+    **changes: Any,
+) -> Path:
+    """A random network of this kind with the head of a task, saved as its users save theirs."""
     import transformers
+
+    if task == "text-regression":
+        labels, changes = ("LABEL_0",), {"problem_type": "regression", **changes}
 
     spoken = tokenizer(kind)
     settings = {**SIZES, **KINDS[kind][1], "vocab_size": len(spoken), "pad_token_id": spoken.pad_token_id, **changes}
@@ -155,7 +191,7 @@ def encoder_folder(folder: Path, kind: str = "bert", labels: tuple[str, ...] = (
     settings["label2id"] = {name: place for place, name in enumerate(labels)}
     config = transformers.AutoConfig.for_model(kind, **settings)
     torch.manual_seed(0)
-    made = transformers.AutoModelForSequenceClassification.from_config(config)
+    made = getattr(transformers, HEADS[task]).from_config(config)
     made.save_pretrained(folder)
     spoken.save_pretrained(folder)
     return folder

@@ -8,12 +8,12 @@ from typing import Literal, Protocol
 import torch
 from torch import Tensor
 
+from compressor.data.labels import UNLABELED as UNLABELED
+from compressor.data.labels import labelled
 from compressor.data.lengths import by_length, lengths_of, tokenized
 from compressor.models import TokenizerSpec
 
 SplitName = Literal["train", "validation", "test"]
-# The label of a training sample that has none.
-UNLABELED = -1
 # Random erasing's ranges: the box's share of the image, and how much taller than wide it may be times how much wider.
 ERASED_AREA = (0.02, 0.33)
 ERASED_ASPECT = 3.0
@@ -24,7 +24,7 @@ class Split(Protocol):
 
     @property
     def labels(self) -> Tensor:
-        """int64 (N,); ``UNLABELED`` where a training sample has none."""
+        """int64 (N,), or float (N,) for regression; see ``labels`` for samples that have none."""
         ...
 
     def __len__(self) -> int:
@@ -304,7 +304,7 @@ class Data:
     @property
     def unlabeled(self) -> int:
         """How many training samples have no label."""
-        return int((self.train.labels == UNLABELED).sum())
+        return int((~labelled(self.train.labels)).sum())
 
     def steps_per_epoch(self, batch_size: int) -> int:
         """How many batches ``training_batches`` gives."""

@@ -11,6 +11,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from compressor.data.batches import UNLABELED, Data, Split, Subset
+from compressor.data.labels import joined, labelled
 from compressor.data.lengths import lengths_of, tokenized
 from compressor.data.tables import fingerprint_of, is_table, texts_alone
 from compressor.errors import DataError
@@ -58,8 +59,8 @@ class Joined:
 
     @property
     def labels(self) -> Tensor:
-        """int64 (N,)."""
-        return torch.cat([self.first.labels, self.second.labels])
+        """int64 (N,), or float (N,)."""
+        return joined(self.first.labels, self.second.labels)
 
     def __len__(self) -> int:
         """How many samples."""
@@ -174,7 +175,7 @@ def only_labelled(data: Data) -> Data:
     """The data without its unlabelled inputs, repeated to the same number of samples: as many steps an epoch."""
     if not data.unlabeled:
         return data
-    known = (data.train.labels != UNLABELED).nonzero().flatten()
+    known = labelled(data.train.labels).nonzero().flatten()
     repeats = -(-len(data.train) // len(known))
     indices = known.repeat(repeats)[: len(data.train)]
     return replace(data, train=Subset(data.train, indices), fingerprint=f"{data.fingerprint}-labelled")

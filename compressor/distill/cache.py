@@ -2,6 +2,7 @@
 
 import copy
 import hashlib
+import math
 import os
 import time
 from collections.abc import Callable, Sequence
@@ -27,7 +28,7 @@ TIMED_BATCHES = 3
 
 
 class TeacherCache:
-    """A memory-mapped array of logits, float32 (views, samples, classes).
+    """A memory-mapped array of logits, float32 (views, samples, classes), or of other answers (views, samples, ...).
 
     An entry counts when none of its numbers is NaN, which they all are at first: rows that a killed
     process was still writing are simply asked for again.
@@ -36,14 +37,14 @@ class TeacherCache:
         ask: The teachers.
         path: The file; made where it isn't there, atomically. Others of its kind beside it have another
             key and are removed.
-        shape: Views, samples, classes.
+        shape: Views, samples, classes, or whatever shape an answer has.
 
     Attributes:
         asked: For how many samples the teachers were asked.
         answered: How many came from the file.
     """
 
-    def __init__(self, ask: AskTeacher, path: Path, shape: tuple[int, int, int]) -> None:
+    def __init__(self, ask: AskTeacher, path: Path, shape: tuple[int, ...]) -> None:
         self._ask = ask
         for other in path.parent.glob(f"{PREFIX}*"):
             if other.name != path.name:
@@ -59,7 +60,7 @@ class TeacherCache:
         An epoch drops its last, smaller batch: the samples that it left out are spread over the next one's.
         """
         rows = self._kept[batch.view, batch.indices.numpy()]
-        missing = torch.from_numpy(np.isnan(rows).any(axis=1))
+        missing = torch.from_numpy(np.isnan(rows).reshape(len(rows), -1).any(axis=1))
         if bool(missing.any()):
             indices = batch.indices[missing]
             here = missing.to(batch.labels.device)
@@ -84,7 +85,7 @@ def cached(ask: AskTeacher, ctx: RunContext, kd: KdSettings, train: TrainSetting
     facts = (kd.teacher_weights, kd.views, ctx.data.fingerprint, train.crop, train.flip, train.erase)
     digest.update(repr(facts).encode())
     path = ctx.shared_folder / f"{PREFIX}{digest.hexdigest()[:24]}.npy"
-    return TeacherCache(ask, path, (kd.views, len(ctx.data.train), len(ctx.data.classes)))
+    return TeacherCache(ask, path, _shape(ask, ctx, kd))
 
 
 def worth_caching(student: nn.Module, ask: AskTeacher, ctx: RunContext, kd: KdSettings, train: TrainSettings) -> bool:
@@ -103,13 +104,20 @@ def worth_caching(student: nn.Module, ask: AskTeacher, ctx: RunContext, kd: KdSe
     """
     if kd.cache != "auto":
         return kd.cache == "on"
-    size = 4 * kd.views * len(ctx.data.train) * len(ctx.data.classes)
-    if kd.terms or size > LARGEST_BYTES:
+    if kd.terms or 4 * math.prod(_shape(ask, ctx, kd)) > LARGEST_BYTES:
         return False
     batch = next(ctx.data.training_batches(train.batch_size, ctx.seed, epoch=0)).to(ctx.device)
     copied = copy.deepcopy(student).to(ctx.device).train()
     own = _seconds(lambda: ctx.task.loss(ctx.task.forward(copied, batch), batch).backward())
     return _seconds(lambda: ask(batch)) > own
+
+
+def _shape(ask: AskTeacher, ctx: RunContext, kd: KdSettings) -> tuple[int, ...]:
+    """The array's shape; what one answer has is seen by asking for one, where it isn't a logit a class."""
+    of_one: tuple[int, ...] = (len(ctx.data.classes),)
+    if ctx.task.answers != "classes":
+        of_one = tuple(ask(ctx.data.batch("train", torch.arange(1)).to(ctx.device)).logits.shape[1:])
+    return (kd.views, len(ctx.data.train), *of_one)
 
 
 def _seconds(work: Callable[[], object]) -> float:
@@ -129,7 +137,7 @@ def _fits(path: Path, shape: Sequence[int]) -> bool:
     return found.shape == tuple(shape) and found.dtype == np.float32
 
 
-def _write_empty(path: Path, shape: tuple[int, int, int]) -> None:
+def _write_empty(path: Path, shape: tuple[int, ...]) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(path.name + ".tmp")
     empty = np.lib.format.open_memmap(partial, mode="w+", dtype=np.float32, shape=shape)

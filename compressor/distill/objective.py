@@ -8,13 +8,14 @@ from torch import Tensor, nn
 
 from compressor.context import RunContext
 from compressor.data import Batch
-from compressor.data.batches import UNLABELED
+from compressor.data.labels import labelled
 from compressor.data.tokenizer import check_same_tokens
 from compressor.distill.losses import decoupled_kd, kd_kl, label_smoothing, logit_mse
 from compressor.distill.settings import KdSettings
 from compressor.distill.taps import Taps
 from compressor.distill.teachers import mean_of_teachers, teacher_of_features
 from compressor.distill.terms import make_term
+from compressor.errors import PlanError
 from compressor.training import Loss, Objective
 
 LabelsLoss = Callable[[Tensor, Batch], Tensor]
@@ -68,7 +69,7 @@ class Distillation:
         answers = self.ask(batch)
         mask = self._ctx.task.mask(batch)
         terms = self._on_labels(outputs, batch)
-        logits, wanted = self._ctx.task.logits(outputs), answers.logits
+        logits, wanted = self._ctx.task.logits(outputs, batch), answers.logits
         counted = self._counted(wanted, batch)
         if kd.response == "none":
             pass
@@ -88,7 +89,7 @@ class Distillation:
 
     def _on_labels(self, outputs: Tensor, batch: Batch) -> dict[str, Tensor]:
         """The labels' loss on the samples that have one; no term where none has."""
-        known = batch.labels != UNLABELED
+        known = labelled(batch.labels)
         if not self._some_unlabeled or bool(known.all()):
             return {"labels": self._labels(outputs, batch)}
         if not bool(known.any()):
@@ -101,15 +102,14 @@ class Distillation:
         if not self._kd.min_confidence:
             return None
         sure = wanted.softmax(dim=-1).amax(dim=-1) >= self._kd.min_confidence
-        return sure | (batch.labels != UNLABELED)
+        return sure | labelled(batch.labels)
 
     def _response(self, student: Tensor, teacher: Tensor, labels: Tensor) -> Tensor:
-        if self._kd.response == "logit_mse":
+        if self._ctx.task.answers == "values" or self._kd.response == "logit_mse":
             return logit_mse(student, teacher)
         if self._kd.response == "decoupled_kd":
-            return decoupled_kd(
-                student, teacher, torch.where(labels == UNLABELED, teacher.argmax(-1), labels), self._kd.temperature
-            )
+            of_labels = torch.where(labelled(labels), labels, teacher.argmax(-1))
+            return decoupled_kd(student, teacher, of_labels, self._kd.temperature)
         return kd_kl(student, teacher, self._kd.temperature)
 
     def close(self) -> None:
@@ -118,9 +118,32 @@ class Distillation:
 
 
 def _labels_loss(ctx: RunContext, kd: KdSettings) -> LabelsLoss:
+    _check_settings(ctx, kd)
     if not kd.label_smoothing:
         return ctx.task.loss
-    return lambda outputs, batch: label_smoothing(ctx.task.logits(outputs), batch.labels, kd.label_smoothing)
+    return lambda outputs, batch: label_smoothing(ctx.task.logits(outputs, batch), batch.labels, kd.label_smoothing)
+
+
+def _check_settings(ctx: RunContext, kd: KdSettings) -> None:
+    """Refuse what has a meaning for class probabilities alone.
+
+    Raises:
+        PlanError: Naming the setting.
+    """
+    if ctx.task.answers == "classes":
+        return
+    asked = {
+        "response='decoupled_kd'": kd.response == "decoupled_kd",
+        "teacher_weights='confidence'": kd.teacher_weights == "confidence",
+        f"label_smoothing={kd.label_smoothing:g}": kd.label_smoothing > 0,
+        f"min_confidence={kd.min_confidence:g}": kd.min_confidence > 0,
+    }
+    for setting, is_set in asked.items():
+        if is_set:
+            raise PlanError(
+                f"kd.{setting} is about class probabilities, and answers of {ctx.task.name} are {ctx.task.answers}",
+                f"leave kd.{setting.partition('=')[0]} out: such answers are compared by their squared difference",
+            )
 
 
 def describe(student: nn.Module, ctx: RunContext, kd: KdSettings) -> list[str]:

@@ -122,7 +122,7 @@ def _ask_torch(module: nn.Module, ctx: RunContext, paths: Sequence[str]) -> AskT
             copied = _with_bf16_kernels(frozen) if half else copy.deepcopy(frozen)
             by_precision[half] = copied, Taps(copied, paths)
         asked, taps = by_precision[half]
-        return Answers(ctx.task.logits(ctx.task.forward(asked, batch)).float(), taps.take())
+        return Answers(ctx.task.logits(ctx.task.forward(asked, batch), batch).float(), taps.take())
 
     return ask
 
@@ -142,6 +142,6 @@ def _ask_onnx(model: OnnxModel, ctx: RunContext) -> AskTeacher:
 
     def ask(batch: Batch) -> Answers:
         outputs = runner.infer(tuple(np.ascontiguousarray(t.cpu().numpy()) for t in batch.inputs))
-        return Answers(torch.from_numpy(outputs).to(ctx.device))
+        return Answers(ctx.task.logits(torch.from_numpy(outputs).to(ctx.device), batch))
 
     return ask

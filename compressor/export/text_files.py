@@ -6,11 +6,13 @@ from torch import Tensor, nn
 
 from compressor.export.huggingface import is_expressible, write_configuration, write_weights
 from compressor.export.onnx import write_atomically
-from compressor.factories.text_network import text_network
+from compressor.factories.text_network import CLASSES, text_network
 from compressor.models import ModelInfo, OnnxModel, QuantizedModel, TorchForm
 from compressor.structure import apply_shapes, manifest_of
 
 FOLDER = "transformers"
+# What model pages call a task where they call it otherwise.
+PIPELINES = {"text-regression": "text-classification"}
 CARD = """\
 ---
 library_name: transformers
@@ -22,18 +24,18 @@ pipeline_tag: {task}
 
 `model.onnx` ({size:.2f} MB, {precision}) is what was measured; the figures are in the run's `report.json`.
 
-    from optimum.onnxruntime import ORTModelForSequenceClassification
-    model = ORTModelForSequenceClassification.from_pretrained("this folder")
+    from optimum.onnxruntime import {ort}
+    model = {ort}.from_pretrained("this folder")
 
 or, with onnxruntime, numpy and tokenizers alone: `python3 infer.py "a text"`.
 
-Classes: {classes}. Texts are cut at {longest} tokens; the vocabulary has {tokens:,}.
+{answers} Texts are cut at {longest} tokens; the vocabulary has {tokens:,}.
 
 {weights}
 """
 OPENS = (
     "`transformers/` holds the same weights in float32, before rounding:\n"
-    '`AutoModelForSequenceClassification.from_pretrained("this folder/transformers")` opens it.'
+    '`{auto}.from_pretrained("this folder/transformers")` opens it.'
 )
 DOES_NOT_OPEN = (
     "`transformers/` holds the same weights in float32, before rounding. The transformers library can't build this\n"
@@ -55,12 +57,14 @@ def write_text_files(model: TorchForm, exported: OnnxModel) -> list[str]:
     write_weights(module, folder / FOLDER)
     opens = is_expressible(module, info)
     why = "" if opens else _why(module, info)
-    weights = OPENS if opens else DOES_NOT_OPEN.format(why=why)
+    auto = CLASSES[info.factory.arguments["task"]]
+    weights = OPENS.format(auto=auto) if opens else DOES_NOT_OPEN.format(why=why)
     card = CARD.format(
-        task=info.task,
+        task=PIPELINES.get(info.task, info.task),
+        ort=auto.replace("Auto", "ORT", 1),
         size=exported.path.stat().st_size / 1e6,
         precision=exported.precision,
-        classes=", ".join(info.classes),
+        answers=f"Classes: {', '.join(info.classes)}." if info.classes else "The answer to a text is one number.",
         longest=info.tokenizer.max_length,
         tokens=info.factory.arguments["config"]["vocab_size"],
         weights=weights,

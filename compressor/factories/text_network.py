@@ -11,11 +11,14 @@ from compressor.models import FactoryRef, TorchModel
 
 REFERENCE = "compressor.factories.text_network:text_network"
 # Which of transformers' classes has the head of a task.
-CLASSES = {"text-classification": "AutoModelForSequenceClassification"}
+CLASSES = {
+    "text-classification": "AutoModelForSequenceClassification",
+    "text-regression": "AutoModelForSequenceClassification",
+}
 
 
 class TextNetwork(nn.Module):
-    """A network of transformers that takes token ids by position and gives its logits.
+    """A network of transformers that takes token ids by position and gives its logits, or its one number.
 
     Args:
         network: With attention computed step by step ("eager"): its matrices can be listened to, and it
@@ -112,6 +115,7 @@ def build_changed(model: TorchModel, **values: Any) -> TorchModel:
 
 
 def with_classes(ref: FactoryRef, classes: Sequence[str]) -> FactoryRef:
-    """The factory with a head of these classes."""
-    names = dict(enumerate(classes))
-    return changed(ref, id2label=names, label2id={name: place for place, name in names.items()})
+    """The factory with a head of these classes, for regression of one number."""
+    values = {"problem_type": "regression"} if ref.arguments["task"] == "text-regression" else {}
+    names = dict(enumerate(classes or ("LABEL_0",) if values else classes))
+    return changed(ref, id2label=names, label2id={name: place for place, name in names.items()}, **values)

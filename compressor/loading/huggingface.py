@@ -19,6 +19,8 @@ CONFIG, WEIGHTS, PICKLED = "config.json", "model.safetensors", "pytorch_model.bi
 TOKENIZERS = ("tokenizer.json", "vocab.txt", "vocab.json", "*.model")
 LONGEST = 512
 DEFAULT_TASK = "text-classification"
+# What the library's classifiers call their last layers.
+HEAD = "classifier."
 
 
 def is_huggingface(folder: Path) -> bool:
@@ -45,11 +47,12 @@ def load_huggingface(folder: Path, task: str | None = None, trust: bool = False)
     # Nothing is fetched, whatever a configuration refers to.
     os.environ.setdefault("HF_HUB_OFFLINE", "1")
     library = require("transformers")
-    task = task or DEFAULT_TASK
+    values = _read_config(folder / CONFIG)
+    task = task or _task_of(values)
     if task not in CLASSES:
         known = ", ".join(CLASSES)
         raise InputError(f"no text task '{task}'{did_you_mean(task, CLASSES)}", f"--task with one of: {known}")
-    config = config_of(_read_config(folder / CONFIG))
+    config = config_of(values)
     pickled = not any(folder.glob("*.safetensors"))
     if pickled and not any(folder.glob("*.bin")):
         raise ModelFileError(f"{folder} has no {WEIGHTS}", "copy the folder again, whole")
@@ -77,7 +80,10 @@ def load_huggingface(folder: Path, task: str | None = None, trust: bool = False)
         raise ModelFileError(f"{folder} can't be loaded: {type(error).__name__}: {reason}", "copy it again") from None
     untrained = tuple(sorted(loaded["missing_keys"]))
     _check_weights(folder, network, untrained, loaded["mismatched_keys"])
-    trained = not untrained
+    if task == "text-regression" and config.num_labels != 1:
+        # A head of classes is of no use to it.
+        untrained = tuple(name for name, _ in network.named_parameters() if name.startswith(HEAD))
+    trained, named = not untrained, task != "text-regression"
     spec = tokenizer_of(folder, config)
     config.architectures = [type(network).__name__]
     info = ModelInfo(
@@ -85,10 +91,20 @@ def load_huggingface(folder: Path, task: str | None = None, trust: bool = False)
         task=task,
         inputs=tuple(InputSpec(name=name, shape=(-1,), dtype="int64", layout="NT") for name in spec.inputs),
         tokenizer=spec,
-        classes=tuple(str(config.id2label[place]) for place in range(config.num_labels)) if trained else (),
+        classes=tuple(str(config.id2label[place]) for place in range(config.num_labels)) if trained and named else (),
         untrained=untrained,
     )
     return TorchModel(TextNetwork(network.float()).eval(), info)
+
+
+def _task_of(values: dict[str, Any]) -> str:
+    """What a configuration says that its network does; a classifier where it doesn't say."""
+    heads = [str(name) for name in values.get("architectures") or ()]
+    if not any(name.endswith("ForSequenceClassification") for name in heads):
+        return DEFAULT_TASK
+    # Of one class only there is nothing to tell apart: the library takes this for regression, too.
+    is_value = values.get("problem_type") == "regression" or len(values.get("id2label") or "ab") == 1
+    return "text-regression" if is_value else DEFAULT_TASK
 
 
 def _read_config(path: Path) -> dict[str, Any]:

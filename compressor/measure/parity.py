@@ -5,9 +5,14 @@ import numpy.typing as npt
 
 from compressor.report import Parity
 
+# Numbers agree where they differ by less than this share of their spread.
+NEAR = 0.05
 
-def parity(torch_outputs: npt.NDArray[np.float32], runtime_outputs: npt.NDArray[np.float32]) -> Parity:
-    """Compare the logits of the same inputs.
+
+def parity(
+    torch_outputs: npt.NDArray[np.float32], runtime_outputs: npt.NDArray[np.float32], *, values: bool = False
+) -> Parity:
+    """Compare the answers to the same inputs.
 
     Agreement only means something on a trained network: one at chance agrees with anything that has
     the same favourite class. ``logit_std``, over samples and classes, is the yardstick for the errors.
@@ -15,9 +20,14 @@ def parity(torch_outputs: npt.NDArray[np.float32], runtime_outputs: npt.NDArray[
     Args:
         torch_outputs: (N, classes).
         runtime_outputs: (N, classes).
+        values: They are numbers and no logits, (N, numbers): a sample agrees where its numbers differ by less than
+            5 % of the spread (root mean square over a sample's numbers), not where its top class is the same.
     """
     errors = np.abs(torch_outputs.astype(np.float64) - runtime_outputs)
-    same = torch_outputs.argmax(axis=1) == runtime_outputs.argmax(axis=1)
+    if values:
+        same = np.sqrt((errors**2).mean(axis=1)) <= NEAR * torch_outputs.std()
+    else:
+        same = torch_outputs.argmax(axis=1) == runtime_outputs.argmax(axis=1)
     return Parity(
         max_abs_error=float(errors.max()),
         mean_abs_error=float(errors.mean()),

@@ -5,6 +5,7 @@ import math
 
 import numpy as np
 import numpy.typing as npt
+import torch
 
 from compressor.context import RunContext
 from compressor.data import SplitName
@@ -36,7 +37,7 @@ def collect_outputs(
     batch_size: int = SCORING_BATCH,
     count: int | None = None,
 ) -> Logits:
-    """The logits for a split in its order.
+    """The task's answers for a split in its order, (N, classes) for classification.
 
     Args:
         runner: Entered.
@@ -48,7 +49,9 @@ def collect_outputs(
     batches = ctx.data.batches(split, batch_size)
     if count is not None:
         batches = itertools.islice(batches, math.ceil(count / batch_size))
-    return np.concatenate([runner.infer(arrays_of(batch.inputs)) for batch in batches])
+    return np.concatenate(
+        [ctx.task.logits(torch.from_numpy(runner.infer(arrays_of(batch.inputs))), batch).numpy() for batch in batches]
+    )
 
 
 def paired_drop(reference: Score, score: Score, higher_is_better: bool) -> tuple[float, float]:

@@ -3,7 +3,7 @@
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from compressor.data import Batch, Data
-from compressor.errors import InputError, did_you_mean
+from compressor.errors import DataError, InputError, did_you_mean
 from compressor.models import InputSpec
 
 
@@ -34,6 +34,11 @@ class Task(ABC):
     """One kind of job a network does. Instances are immutable and cheap."""
 
     name: ClassVar[str]
+    # What an answer is, which chooses the loss between two of them: logits of classes, or numbers to be met.
+    answers: ClassVar[Literal["classes", "values"]] = "classes"
+    # How messages call an input's axes, and what else could be typed.
+    axes: ClassVar[str] = "one sample"
+    remedy: ClassVar[str] = "data that the network was made for"
     score_name: str
     higher_is_better: bool = True
     loss_name: str = ""
@@ -52,12 +57,12 @@ class Task(ABC):
         """The loss against the labels, a scalar."""
 
     @abstractmethod
-    def logits(self, outputs: Tensor) -> Tensor:
-        """The part of the outputs that response-based distillation compares, (N, classes)."""
+    def logits(self, outputs: Tensor, batch: Batch) -> Tensor:
+        """The answers: what of a batch's outputs is scored and distilled, a row a sample, (N, classes)."""
 
     @abstractmethod
-    def score(self, outputs: npt.NDArray[np.float32], labels: npt.NDArray[np.int64], data: Data) -> Score:
-        """The score of outputs over a whole split."""
+    def score(self, outputs: npt.NDArray[np.float32], labels: npt.NDArray[Any], data: Data) -> Score:
+        """The score of ``logits`` over a whole split."""
 
     @abstractmethod
     def check(self, module: nn.Module, data: Data) -> None:
@@ -66,6 +71,29 @@ class Task(ABC):
         Raises:
             DataError: Naming what doesn't fit.
         """
+
+    def trial(self, module: nn.Module, data: Data) -> Tensor:
+        """What a network gives for two real samples; its mode is restored.
+
+        Raises:
+            DataError: The network can't take them.
+        """
+        batch = data.batch("train", torch.arange(min(2, len(data.train))))
+        was_training = module.training
+        module.eval()
+        try:
+            with torch.no_grad():
+                return self.forward(module, batch)
+        except Exception as error:
+            shape = tuple(batch.inputs[0].shape[1:])
+            reason = str(error).partition("\n")[0]
+            raise DataError(
+                f"the network can't take this data: an input of shape {shape} ({self.axes}) "
+                f"from '{data.source}' fails with: {reason}",
+                self.remedy,
+            ) from None
+        finally:
+            module.train(was_training)
 
     def input_specs(self, data: Data) -> tuple[InputSpec, ...]:
         """What a network for this data expects of one sample."""
@@ -87,7 +115,7 @@ def make_task(name: str, score: str | None = None, loss: Callable[..., Any] | No
     """The task of that name.
 
     Args:
-        name: ``"image-classification"``, ``"text-classification"``.
+        name: ``"image-classification"``, ``"text-classification"``, ``"text-regression"``.
         score: Which score leads; the task's first where None.
         loss: ``loss(outputs, labels)`` in place of the task's own.
 
@@ -95,8 +123,10 @@ def make_task(name: str, score: str | None = None, loss: Callable[..., Any] | No
         InputError: No such task or score.
     """
     from compressor.tasks.classification import ImageClassification, TextClassification
+    from compressor.tasks.regression import TextRegression
 
-    tasks: dict[str, type[Task]] = {kind.name: kind for kind in (ImageClassification, TextClassification)}
+    kinds: tuple[type[Task], ...] = (ImageClassification, TextClassification, TextRegression)
+    tasks = {kind.name: kind for kind in kinds}
     if name not in tasks:
         known = ", ".join(sorted(tasks))
         raise InputError(f"no task '{name}'{did_you_mean(name, tasks)}", f"--task with one of: {known}")

@@ -1,11 +1,9 @@
 """Classification: one label per image, or per text."""
 
 from collections.abc import Callable
-from typing import ClassVar
 
 import numpy as np
 import numpy.typing as npt
-import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -24,10 +22,6 @@ class Classification(Task):
         loss: ``loss(outputs, labels)`` in place of cross-entropy.
     """
 
-    # How messages call an input's axes, and what else could be typed.
-    axes: ClassVar[str]
-    remedy: ClassVar[str]
-
     def __init__(self, score: str | None = None, loss: Callable[[Tensor, Tensor], Tensor] | None = None) -> None:
         if score is not None and score not in SCORES:
             known = ", ".join(SCORES)
@@ -40,7 +34,7 @@ class Classification(Task):
         """Cross-entropy of (N, classes) against (N,)."""
         return self._loss(outputs.float(), batch.labels)
 
-    def logits(self, outputs: Tensor) -> Tensor:
+    def logits(self, outputs: Tensor, batch: Batch) -> Tensor:
         """The outputs themselves."""
         return outputs
 
@@ -77,22 +71,12 @@ class Classification(Task):
 
     def check(self, module: nn.Module, data: Data) -> None:
         """Run two real samples through the network and compare its outputs with the labels."""
-        batch = data.batch("train", torch.arange(min(2, len(data.train))))
-        was_training = module.training
-        module.eval()
-        try:
-            with torch.no_grad():
-                outputs = self.forward(module, batch)
-        except Exception as error:
-            shape = tuple(batch.inputs[0].shape[1:])
-            reason = str(error).splitlines()[0]
+        if data.train.labels.is_floating_point():
             raise DataError(
-                f"the network can't take this data: an input of shape {shape} ({self.axes}) "
-                f"from '{data.source}' fails with: {reason}",
-                self.remedy,
-            ) from None
-        finally:
-            module.train(was_training)
+                f"{self.name} wants classes, the targets of '{data.source}' are numbers",
+                "--data-arg label=COLUMN for classes, or --task text-regression for numbers",
+            )
+        outputs = self.trial(module, data)
         if outputs.dim() != 2:
             raise DataError(
                 f"{self.name} wants logits of shape (N, classes), the network gives {tuple(outputs.shape)}",

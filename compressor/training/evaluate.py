@@ -29,7 +29,8 @@ def evaluate(module: nn.Module, ctx: RunContext, split: SplitName = "validation"
         size = TEXT_BATCH if ctx.data.has_lengths else EVALUATION_BATCH
         for batch in ctx.data.batches(split, size):
             moved = batch.to(ctx.device, channels_last)
-            outputs.append(ctx.task.forward(module, moved).float().cpu().numpy())
+            answers = ctx.task.logits(ctx.task.forward(module, moved), moved)
+            outputs.append(answers.float().cpu().numpy())
     module.train(was_training)
     labels = ctx.data.split(split).labels.numpy()
     return ctx.task.score(np.concatenate(outputs), labels, ctx.data)

@@ -1,12 +1,12 @@
 #!/usr/bin/env python3
-"""Classify texts with the model.onnx beside this script; needs onnxruntime, numpy and tokenizers, nothing else.
+"""Ask the model.onnx beside this script about texts; needs onnxruntime, numpy and tokenizers, nothing else.
 
     python3 infer.py "a text" "another"
     python3 infer.py --file texts.txt      one text a line
     python3 infer.py --pair "a question" "its answer"
     python3 infer.py "a text" --json
 
-The tokenizer lies beside the model; the names of the classes are read from the file's metadata.
+The tokenizer lies beside the model; what it answers, and the names of its classes, is read from the file's metadata.
 """
 
 import argparse
@@ -22,7 +22,7 @@ from tokenizers import Tokenizer
 def main() -> int:
     """Read the arguments, print a line a text."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("texts", nargs="*", help="texts to classify")
+    parser.add_argument("texts", nargs="*", help="texts to ask about")
     parser.add_argument("--file", type=Path, help="a file with one text a line")
     parser.add_argument("--pair", action="store_true", help="two texts are one sample")
     parser.add_argument("--model", type=Path, default=Path(__file__).with_name("model.onnx"))
@@ -43,7 +43,12 @@ def main() -> int:
         classes = json.loads(metadata.get("compressor.classes", "[]"))
         tokenizer = load_tokenizer(given.model.parent)
         for place, sample in enumerate(samples):
-            print(line(place, probabilities(session, tokenizer, sample), classes, given.top, given.json))
+            found = answer(session, tokenizer, sample)
+            if metadata.get("compressor.task") == "text-regression":
+                value = float(found[0])
+                print(json.dumps({"text": place, "value": value}) if given.json else f"{place}: {value:.4f}")
+            else:
+                print(line(place, probabilities(found), classes, given.top, given.json))
     except (OSError, ValueError) as error:
         print(f"infer.py: {error}", file=sys.stderr)
         return 2
@@ -63,10 +68,8 @@ def load_tokenizer(folder: Path) -> Tokenizer:
     return tokenizer
 
 
-def probabilities(
-    session: onnxruntime.InferenceSession, tokenizer: Tokenizer, sample: str | tuple[str, str]
-) -> np.ndarray:
-    """Softmax of one text's logits, (classes,)."""
+def answer(session: onnxruntime.InferenceSession, tokenizer: Tokenizer, sample: str | tuple[str, str]) -> np.ndarray:
+    """What the network gives for one text, (classes,)."""
     encoded = tokenizer.encode(*sample) if isinstance(sample, tuple) else tokenizer.encode(sample)
     values = {
         "input_ids": encoded.ids,
@@ -74,7 +77,12 @@ def probabilities(
         "token_type_ids": encoded.type_ids,
     }
     feeds = {given.name: np.array([values[given.name]], dtype=np.int64) for given in session.get_inputs()}
-    logits = session.run(None, feeds)[0][0].astype(np.float64)
+    logits: np.ndarray = session.run(None, feeds)[0][0].astype(np.float64)
+    return logits
+
+
+def probabilities(logits: np.ndarray) -> np.ndarray:
+    """Softmax over classes."""
     powers = np.exp(logits - logits.max())
     shares: np.ndarray = powers / powers.sum()
     return shares
