@@ -141,6 +141,9 @@ class Report(_Record):
     budget: list[BudgetCheck] = Field(default_factory=list)
     seeds: list[dict[str, Any]] = Field(default_factory=list, description="per seed, where several ran")
     spread: dict[str, Any] = Field(default_factory=dict, description="standard errors over seeds")
+    peak_memory_bytes: int | None = Field(
+        default=None, description="resident memory of the process at its highest, up to the end of the run"
+    )
     notes: list[str] = Field(default_factory=list)
 
     @classmethod

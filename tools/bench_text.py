@@ -13,6 +13,8 @@ import argparse
 import io
 import json
 import statistics
+import subprocess
+import sys
 import tarfile
 from collections.abc import Iterator
 from importlib.util import find_spec
@@ -22,7 +24,6 @@ import numpy as np
 from bench_vision import known, mean
 
 from compressor import pipeline
-from compressor.cli.main import main as compress
 from compressor.cli.progress import progress_display
 from compressor.data.load import load_data
 from compressor.loading import load_file
@@ -115,7 +116,7 @@ def main() -> None:
     if not taught.exists():
         folder = str(arguments.encoder or encoder())
         typed = ["train", folder, "--data", str(movie), "--data-arg", "text=text", "--data-arg", "label=label"]
-        compress([*typed, "--out", str(taught)], standalone_mode=False)
+        subprocess.run([sys.executable, "-m", "compressor", *typed, "--out", str(taught)], check=True)
     model = load_file(taught)
     assert isinstance(model, TorchModel)
     reports: list[Report] = []

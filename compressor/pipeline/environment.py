@@ -1,6 +1,7 @@
 """What a run ran on, for the report: versions, CPU features, threads, the checkout's commit."""
 
 import platform
+import resource
 import subprocess
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -8,7 +9,20 @@ from typing import Any
 
 import torch
 
-PACKAGES = ("compressor", "torch", "onnx", "onnxruntime", "torch-pruning", "accelerate", "numpy", "torchvision", "timm")
+KIBI = 1024
+PACKAGES = (
+    "compressor",
+    "torch",
+    "onnx",
+    "onnxruntime",
+    "torch-pruning",
+    "accelerate",
+    "numpy",
+    "torchvision",
+    "timm",
+    "transformers",
+    "tokenizers",
+)
 CPU_FEATURES = ("avx2", "avx512f", "avx512_vnni", "avx512_bf16", "avx_vnni", "amx_bf16", "amx_int8", "asimddp", "i8mm")
 
 
@@ -23,6 +37,11 @@ def describe_environment(device: str) -> dict[str, Any]:
         "threads": torch.get_num_threads(),
         "git": _commit(),
     }
+
+
+def peak_memory() -> int:
+    """This process's resident memory at its highest so far, in bytes."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * KIBI
 
 
 def _version(name: str) -> str:

@@ -1,7 +1,6 @@
 """The pre-flight: everything that can be known to fail, before anything is trained."""
 
 import copy
-import resource
 import statistics
 import tempfile
 import time
@@ -17,6 +16,7 @@ from compressor.distill.stage import Distill
 from compressor.errors import PlanError
 from compressor.measure import score_form
 from compressor.models import FORM_NAMES, Form, TorchModel
+from compressor.pipeline.environment import peak_memory
 from compressor.pipeline.job import WHOLE_RUN, Job, prepared
 from compressor.profile import chain_faults
 from compressor.training import TrainSettings
@@ -163,8 +163,7 @@ def _estimate(job: Job) -> tuple[float | None, int | None]:
                 total += (1 + controls) * steps * _seconds_per_step(network, ctx, train)
     if not total:
         return None, None
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
-    return total * job.seeds, peak
+    return total * job.seeds, peak_memory()
 
 
 def _seconds_per_step(model: TorchModel, ctx: RunContext, train: TrainSettings) -> float:

@@ -10,7 +10,7 @@ from compressor.errors import CompressError
 from compressor.export.onnx import write_atomically
 from compressor.models import EngineModel, OnnxModel, TorchModel
 from compressor.pipeline.control import check_control, run_control, with_control
-from compressor.pipeline.environment import describe_environment
+from compressor.pipeline.environment import describe_environment, peak_memory
 from compressor.pipeline.job import Job, prepared, report_progress
 from compressor.pipeline.loop import Arm, run_arm
 from compressor.pipeline.summary import (
@@ -94,7 +94,7 @@ def _report(job: Job, arm: Arm, control: Arm, status: Status | None, notes: list
         environment=describe_environment(job.device),
         command=job.command,
         model={
-            **job.model.info.model_dump(mode="json"),
+            **job.model.info.model_dump(mode="json", exclude={"tokenizer"}),
             "sha256": job.model.info.sha256 or module_digest(job.model.module),
         },
         teachers=[_described(teacher.model, teacher.weight) for teacher in job.all_teachers],
@@ -114,6 +114,7 @@ def _report(job: Job, arm: Arm, control: Arm, status: Status | None, notes: list
         artifacts=_artifacts(job.out, arm),
         ratios=ratios(records),
         budget=checks,
+        peak_memory_bytes=peak_memory(),
         notes=notes,
     )
 
@@ -155,9 +156,9 @@ def _same(path: Path, report: Report) -> bool:
 
 
 def _measured(report: Report) -> Report:
-    """The report without what differs between a run and the same run from cache: marks, and how it was typed."""
+    """The report without what differs between a run and the same run from cache: marks, memory, how it was typed."""
     stages = [record.model_copy(update={"cached": False}) for record in report.stages]
-    return report.model_copy(update={"stages": stages, "command": ""})
+    return report.model_copy(update={"stages": stages, "command": "", "peak_memory_bytes": None})
 
 
 def _point_to(out: Path) -> None:

@@ -15,7 +15,7 @@ from compressor.prune.budget import BY_CLOCK, PruneBudget, check_measurable, fin
 from compressor.prune.channels import prune_channels
 from compressor.prune.importance import Importance, accumulate_gradients
 from compressor.prune.outcome import PruneReport
-from compressor.prune.transformers import is_transformer, narrowed, prune_blocks
+from compressor.prune.transformers import is_transformer, narrowed, prune_blocks, width_in_blocks
 from compressor.stage import Stage, StageResult
 from compressor.training import TrainSettings, evaluate, reestimate_batchnorm
 
@@ -167,6 +167,8 @@ class Prune(Stage):
 
 
 def _channels(module: nn.Module) -> int:
+    if is_transformer(module):
+        return width_in_blocks(module)
     return sum(int(m.weight.shape[0]) for m in module.modules() if isinstance(m, nn.Conv2d | nn.Linear))
 
 

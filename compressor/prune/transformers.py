@@ -19,6 +19,13 @@ def is_transformer(module: nn.Module) -> bool:
     return bool(attentions(module) or feed_forwards(module))
 
 
+def width_in_blocks(module: nn.Module) -> int:
+    """What ``prune_blocks`` can take from: the width of all heads and the neurons of all feed-forwards."""
+    return sum(block.heads * block.size for block in attentions(module)) + sum(
+        pair.neurons for pair in feed_forwards(module)
+    )
+
+
 def prune_blocks(
     module: nn.Module,
     *,
@@ -71,6 +78,9 @@ def prune_blocks(
         if count < pair.neurons:
             scores = _neuron_scores(module, pair, importance, chance)
             _keep_neurons(module, pair, scores.topk(count).indices.sort().values)
+    for path, child in module.named_modules():
+        if isinstance(child, nn.MultiheadAttention):
+            kept[path] = "torch's own attention computes the size of a head from the network's width"
     for parameter in module.parameters():
         parameter.grad = None
     after = {block.path: block.heads for block in attentions(module) if block.path in before}

@@ -164,6 +164,9 @@ class _OnnxRuntimeRules:
                     self._mark(_after_activation(node))
             elif node.target in ops.GLOBAL_POOLS and node in needed and self._is_integer(sources(node)[0]):
                 self._mark(node)
+            elif not sources(node):
+                # A table that is cut and turned: it changes with no input.
+                continue
             elif node.target in ops.PASS_THROUGH and node in needed and self._is_integer(sources(node)[0]):
                 self._share([node, sources(node)[0]])
             elif node.target in ops.CONCATENATIONS and node in needed and all(map(self._is_integer, sources(node))):

@@ -36,13 +36,17 @@ def write_html(report: Report, path: Path) -> None:
         recall=_recall(report),
         recovery=_recovery(report),
         compared=_compared(report),
-        environment=_flat(report.environment),
+        environment=_flat({**report.environment, **_memory(report)}),
         notes=[*report.notes, *(f"{r.name}: {note}" for r in report.stages for note in r.notes)],
     )
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_suffix(".tmp")
     partial.write_text(page, encoding="utf-8")
     os.replace(partial, path)
+
+
+def _memory(report: Report) -> dict[str, str]:
+    return {} if report.peak_memory_bytes is None else {"peak memory": f"{report.peak_memory_bytes / 1e9:.2f} GB"}
 
 
 def _headline(report: Report) -> list[tuple[str, str]]:

@@ -1,0 +1,156 @@
+"""Encoders of every kind, and vision transformers, through all stages: smaller, reloaded, exported, agreeing."""
+
+import copy
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import encoders
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from compressor.context import RunContext, Teacher
+from compressor.data import Data
+from compressor.data.batches import TensorSplit
+from compressor.data.load import load_data
+from compressor.distill.stage import Distill
+from compressor.errors import PlanError
+from compressor.export.onnx import export_onnx
+from compressor.export.stage import Export
+from compressor.factories import build, parse_factory
+from compressor.loading import load_file, load_form, save_form
+from compressor.models import Form, InputSpec, ModelInfo, OnnxModel, TorchModel
+from compressor.prune.stage import Prune
+from compressor.prune.vocabulary_stage import Vocabulary
+from compressor.quantize.stage import Quantize
+from compressor.runners import OnnxRunner, arrays_of
+from compressor.stage import Stage
+from compressor.target import Target
+from compressor.tasks import make_task
+from compressor.training import TrainSettings
+
+SHORT = TrainSettings(epochs=1, batch_size=16, lr=1e-3)
+PRUNE = Prune(ratio=0.5, train=SHORT)
+VISION = {
+    "vit": ("timm:vit_tiny_patch16_224", {"embed_dim": 64, "num_heads": 4}),
+    "deit": ("timm:deit_tiny_patch16_224", {"embed_dim": 64, "num_heads": 4}),
+    "swin": ("timm:swin_tiny_patch4_window7_224", {"embed_dim": 32, "num_heads": (2, 4), "window_size": 4}),
+    "torchvision-vit": (
+        "torchvision.models.vision_transformer:VisionTransformer",
+        {"image_size": 32, "patch_size": 8, "num_layers": 2, "num_heads": 4, "hidden_dim": 64, "mlp_dim": 128},
+    ),
+}
+
+
+@dataclass
+class Chain:
+    """A model on its way, each form saved and read back before the next stage has it."""
+
+    form: Form
+    ctx: RunContext
+    folder: Path
+
+    def __call__(self, stage: Stage) -> None:
+        own = replace(self.ctx, workdir=self.folder / stage.kind)
+        own = replace(own, data=own.data.seen_by(self.form.info.tokenizer))
+        assert isinstance(stage.check(self.form, own), list)
+        result = stage.run(self.form, own)
+        data = own.data.seen_by(result.model.info.tokenizer)
+        # Saving keeps some outputs, and reading compares them: to the bit on one machine.
+        save_form(result.model, own.workdir, own.task.example_inputs(data, 16))
+        self.form = load_form(own.workdir)
+
+    def reference(self) -> OnnxModel:
+        model = self.ctx.reference
+        return export_onnx(model, self.folder / "whole.onnx", self.ctx.task.example_inputs(self.ctx.data, 2))
+
+
+def agrees(chain: Chain, quantized: Form) -> None:
+    """The file answers as the quantized graph does, for one sample and for several."""
+    assert isinstance(chain.form, OnnxModel) and not isinstance(quantized, OnnxModel)
+    data = chain.ctx.data.seen_by(chain.form.info.tokenizer)
+    module = quantized.module.eval()
+    with OnnxRunner(chain.form.path) as runner:
+        for count in (1, 7):
+            inputs = data.batch("test", torch.arange(count)).inputs
+            with torch.no_grad():
+                expected = module(*inputs).numpy()
+            np.testing.assert_allclose(runner.infer(arrays_of(inputs)), expected, atol=0.02 * expected.std() + 1e-3)
+
+
+@pytest.mark.parametrize("kind", encoders.KINDS)
+def test_text(kind: str, tmp_path: Path) -> None:
+    model = load_file(encoders.encoder_folder(tmp_path / "model", kind))
+    assert isinstance(model, TorchModel)
+    data = load_data(str(encoders.sentence_folder(tmp_path / "data", 64, 32)), classes=model.info.classes)
+    chain = begun(model, data.seen_by(model.info.tokenizer), tmp_path, "text-classification")
+    whole = chain.reference()
+    for stage in (Distill(layers=2, train=SHORT), Vocabulary(), PRUNE, Quantize(qat=kind == "bert", train=SHORT)):
+        chain(stage)
+    quantized = chain.form
+    # Which of the two int8 graphs is faster is the clock's choice; one is compared here.
+    chain(Export(dynamic=False))
+    agrees(chain, quantized)
+    assert isinstance(chain.form, OnnxModel)
+    assert chain.form.path.stat().st_size < 0.4 * whole.path.stat().st_size
+    assert {"config.json", "tokenizer.json", "README.md"} <= {path.name for path in chain.form.path.parent.iterdir()}
+
+
+@pytest.mark.parametrize("kind", VISION)
+def test_vision(kind: str, tmp_path: Path) -> None:
+    module, model = vision(kind)
+    assert isinstance(module, nn.Module)
+    generator = torch.Generator().manual_seed(0)
+    pixels = torch.randint(0, 256, (48, 3, 32, 32), generator=generator, dtype=torch.uint8)
+    split = TensorSplit(pixels, torch.arange(48) % 4)
+    own = floats(split)
+    data = Data("noise", own, own, own, tuple("abcd"), "0" * 64)
+    chain = begun(model, data, tmp_path, "image-classification")
+    whole = chain.reference()
+    chain(PRUNE)
+    assert isinstance(chain.form, TorchModel)
+    chain(Quantize(qat=False))
+    quantized = chain.form
+    chain(Export(min_agreement=0.0))
+    agrees(chain, quantized)
+    assert isinstance(chain.form, OnnxModel)
+    assert chain.form.path.stat().st_size < 0.5 * whole.path.stat().st_size
+
+
+def test_layers_are_not_taken_out_of_vision_transformers(tmp_path: Path) -> None:
+    _, model = vision("vit")
+    split = floats(TensorSplit(torch.zeros(8, 3, 32, 32, dtype=torch.uint8), torch.arange(8) % 4))
+    chain = begun(model, Data("noise", split, split, split, tuple("abcd"), "0" * 64), tmp_path, "image-classification")
+    with pytest.raises(PlanError, match="Hugging Face folder"):
+        Distill(layers=1).check(model, chain.ctx)
+
+
+def vision(kind: str) -> tuple[nn.Module, TorchModel]:
+    name, arguments = VISION[kind]
+    more = {"num_classes": 4}
+    if name.startswith("timm"):
+        more |= {"img_size": 32}
+        arguments = {**arguments, **({"depths": (2, 2)} if kind == "swin" else {"depth": 2, "patch_size": 8})}
+    ref = parse_factory(name, {**arguments, **more})
+    torch.manual_seed(0)
+    module = build(ref).eval()
+    info = ModelInfo(factory=ref, inputs=(InputSpec(shape=(3, 32, 32)),), classes=tuple("abcd"))
+    return module, TorchModel(module, info)
+
+
+def floats(split: TensorSplit) -> TensorSplit:
+    return TensorSplit(split.inputs.float() / 128 - 1, split.labels)
+
+
+def begun(model: TorchModel, data: Data, folder: Path, task: str) -> Chain:
+    ctx = RunContext(
+        task=make_task(task),
+        data=data,
+        target=Target(runtime="onnxruntime"),
+        reference=model,
+        teachers=(Teacher(model),),
+        workdir=folder,
+    )
+    own = TorchModel(copy.deepcopy(model.module), model.info)
+    return Chain(own, ctx, folder)
