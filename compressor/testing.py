@@ -139,11 +139,13 @@ class TaskContract:
         assert all(p.grad is not None for p in module.parameters() if p.requires_grad)
 
     def test_logits_are_a_row_per_sample(self) -> None:
-        """Response-based distillation gets (N, classes), or (N, numbers)."""
+        """Response-based distillation gets (N, classes), or (N, rows, classes) and which rows count."""
         module = self.module().eval()
         batch = self.data().batch("train", torch.arange(4))
         logits = self.task.logits(self.task.forward(module, batch), batch)
-        assert logits.dim() == 2 and len(logits) == 4
+        counted = self.task.counted(batch)
+        assert len(logits) == 4
+        assert logits.dim() == 2 if counted is None else counted.shape == logits.shape[:2]
 
     def test_score_has_its_error(self) -> None:
         """A score has a standard error, and is the mean of its samples where it has any."""

@@ -37,7 +37,9 @@ SIZES = {
 HEADS = {
     "text-classification": "AutoModelForSequenceClassification",
     "text-regression": "AutoModelForSequenceClassification",
+    "token-classification": "AutoModelForTokenClassification",
 }
+TAGS = ("B-BAD", "B-GOOD", "I-BAD", "I-GOOD", "O")
 # How each kind cuts words, and what else its configuration needs.
 KINDS: dict[str, tuple[str, dict[str, Any]]] = {
     "bert": ("WordPiece", {}),
@@ -165,6 +167,30 @@ def tokenizer(kind: str) -> Any:
     )
 
 
+def tagged(count: int, seed: int = 0) -> list[dict[str, Any]]:
+    """Sentences in words, where praise and blame are tagged; "and" between two of a kind is inside of one entity."""
+    rows = []
+    for row in sentences(count, seed):
+        words = row["text"].split()
+        kinds = ["GOOD" if word in GOOD else "BAD" if word in BAD else "" for word in words]
+        inside = ""
+        tags = []
+        for place, kind in enumerate(kinds):
+            if not kind and words[place] == "and" and inside:
+                kind = inside
+            tags.append(f"{'I' if kind == inside else 'B'}-{kind}" if kind else "O")
+            inside = kind
+        rows.append({"words": words, "tags": tags})
+    return rows
+
+
+def tagged_folder(folder: Path, train: int = 192, test: int = 64) -> Path:
+    """A folder of words with tags."""
+    write_rows(folder / "train.jsonl", tagged(train, 1))
+    write_rows(folder / "test.jsonl", tagged(test, 2))
+    return folder
+
+
 def rated_folder(folder: Path, train: int = 192, test: int = 64) -> Path:
     """A folder of texts with numbers."""
     write_rows(folder / "train.jsonl", rated(train, 1))
@@ -182,6 +208,8 @@ def encoder_folder(
     """A random network of this kind with the head of a task, saved as its users save theirs."""
     import transformers
 
+    if task == "token-classification":
+        labels = TAGS
     if task == "text-regression":
         labels, changes = ("LABEL_0",), {"problem_type": "regression", **changes}
 

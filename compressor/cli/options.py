@@ -169,7 +169,7 @@ class JobOptions(ModelOptions):
             from compressor.data.unlabeled import load_unlabeled
 
             typed = parse_assignments(self.data_args, "--data-arg")
-            columns = {name: column for name, column in typed.items() if name in ("text", "pair")}
+            columns = {name: column for name, column in typed.items() if name in ("text", "pair", "tokens")}
             data = load_unlabeled(data, self.unlabeled, columns, seed=self.seed)
         return Job(
             model=model,

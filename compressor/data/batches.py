@@ -10,7 +10,7 @@ from torch import Tensor
 
 from compressor.data.labels import UNLABELED as UNLABELED
 from compressor.data.labels import labelled
-from compressor.data.lengths import by_length, lengths_of, tokenized
+from compressor.data.lengths import by_length, lengths_of, places_of, tokenized
 from compressor.models import TokenizerSpec
 
 SplitName = Literal["train", "validation", "test"]
@@ -81,6 +81,12 @@ class Subset:
     def lengths(self) -> Tensor | None:
         """Of each sample, where they have one."""
         whole = lengths_of(self.parent)
+        return None if whole is None else whole[self.indices]
+
+    @property
+    def places(self) -> Tensor | None:
+        """Where each sample's words begin, where they are words."""
+        whole = places_of(self.parent)
         return None if whole is None else whole[self.indices]
 
     def with_tokenizer(self, spec: TokenizerSpec) -> "Subset":
@@ -171,15 +177,17 @@ class Batch:
 
     Args:
         inputs: The call's positional arguments, first axis is the batch.
-        labels: int64 (N,), or float (N,) for regression; ``UNLABELED`` where there is none.
+        labels: int64 (N,), for words (N, words), or float (N,) for regression; ``UNLABELED`` where there is none.
         indices: int64 (N,), each sample's place in its split.
         view: Which of a sample's augmented views these are.
+        places: int64 (N, words), at which token each word begins, -1 for none; None where samples aren't words.
     """
 
     inputs: tuple[Tensor, ...]
     labels: Tensor
     indices: Tensor
     view: int = 0
+    places: Tensor | None = None
 
     def to(self, device: str, channels_last: bool = False) -> "Batch":
         """The batch on a device, images in the memory format the network is in."""
@@ -189,7 +197,14 @@ class Batch:
                 return tensor.to(device, memory_format=torch.channels_last)
             return tensor.to(device)
 
-        return Batch(tuple(move(t) for t in self.inputs), self.labels.to(device), self.indices, self.view)
+        places = None if self.places is None else self.places.to(device)
+        return Batch(tuple(move(t) for t in self.inputs), self.labels.to(device), self.indices, self.view, places)
+
+    def of(self, chosen: Tensor) -> "Batch":
+        """Some of the samples, by a mask (N,)."""
+        inputs = tuple(tensor[chosen] for tensor in self.inputs)
+        places = None if self.places is None else self.places[chosen]
+        return Batch(inputs, self.labels[chosen], self.indices[chosen.cpu()], self.view, places)
 
 
 def _epoch_seed(seed: int, epoch: int, purpose: str) -> int:
@@ -250,7 +265,13 @@ class Data:
     def batch(self, name: SplitName, indices: Tensor) -> Batch:
         """These samples of a split, preprocessed, without augmentation."""
         split = self.split(name)
-        return Batch(self._prepare(split.fetch(indices)), split.labels[indices], indices)
+        places = places_of(split)
+        return Batch(
+            self._prepare(split.fetch(indices)),
+            split.labels[indices],
+            indices,
+            places=None if places is None else places[indices],
+        )
 
     def batches(self, name: SplitName, batch_size: int) -> Iterator[Batch]:
         """A split in order, without augmentation; the last batch may be smaller."""
@@ -292,14 +313,15 @@ class Data:
         if augment is not None:
             drawn = augment.draw(count, _generator(chosen_by, view, "augment"))
         steps = max(1, count // batch_size)
-        labels = self.train.labels
+        labels, places = self.train.labels, places_of(self.train)
         source_seed = _epoch_seed(chosen_by, view, "source")
         for step in range(steps):
             indices = order[step * batch_size : (step + 1) * batch_size][rank::world]
             inputs = self.train.fetch(indices, source_seed)
             if augment is not None and inputs[0].dim() == 4:
                 inputs = (augment(inputs[0], drawn.of(indices)), *inputs[1:])
-            yield Batch(self._prepare(inputs), labels[indices], indices, view)
+            begins = None if places is None else places[indices]
+            yield Batch(self._prepare(inputs), labels[indices], indices, view, begins)
 
     @property
     def unlabeled(self) -> int:

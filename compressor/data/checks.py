@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from compressor.data.batches import Split
+from compressor.data.labels import IGNORED
 from compressor.errors import DataError
 
 CHUNK = 4096
@@ -66,6 +67,22 @@ def check_values(splits: Mapping[str, Split], classes: tuple[str, ...], spec: st
     labels = splits["train"].labels
     if bool((labels == labels[0]).all()):
         raise DataError(f"'{spec}': every target of the train split is {float(labels[0]):g}", "targets that differ")
+
+
+def check_tags(splits: Mapping[str, Split], classes: tuple[str, ...], spec: str) -> None:
+    """Words must have at least two classes among them in train.
+
+    Raises:
+        DataError: Naming the split.
+    """
+    for name, split in splits.items():
+        if len(split) == 0:
+            raise DataError(f"'{spec}': the {name} split is empty", "data with at least a few samples")
+    labels = splits["train"].labels
+    present = labels[labels != IGNORED].unique().tolist()
+    if len(present) < 2:
+        only = classes[present[0]] if present else "none"
+        raise DataError(f"'{spec}': one tag only, '{only}', in the train split", "data with at least two tags")
 
 
 def _check_integers(labels: Tensor, where: str) -> None:

@@ -21,6 +21,11 @@ class Tokenizable(Protocol):
         """int64 (N,), tokens of each sample; None where samples are all of one size."""
         ...
 
+    @property
+    def places(self) -> Tensor | None:
+        """int64 (N, words), at which of a sample's tokens each word begins; None where samples aren't words."""
+        ...
+
     def with_tokenizer(self, spec: TokenizerSpec) -> Any:
         """The same samples, tokenized."""
         ...
@@ -29,6 +34,11 @@ class Tokenizable(Protocol):
 def lengths_of(split: object) -> Tensor | None:
     """The samples' lengths, None where they are all of one size."""
     return split.lengths if isinstance(split, Tokenizable) else None
+
+
+def places_of(split: object) -> Tensor | None:
+    """Where the samples' words begin, None where they aren't words."""
+    return split.places if isinstance(split, Tokenizable) else None
 
 
 def tokenized(split: S, spec: TokenizerSpec) -> S:

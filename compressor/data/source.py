@@ -26,6 +26,7 @@ class Source:
         images: Whether inputs are uint8 images, to be scaled and normalised.
         flip: Whether mirrored samples keep their label.
         values: Whether labels are numbers to be met, and no classes.
+        tags: Whether each word has a label, (N, words).
         notes: For the report.
     """
 
@@ -38,6 +39,7 @@ class Source:
     images: bool = True
     flip: bool = False
     values: bool = False
+    tags: bool = False
     notes: tuple[str, ...] = field(default=())
 
 

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from compressor.data.batches import Data, Normalise, Split, Subset, TensorSplit
-from compressor.data.checks import check_labels, check_values
+from compressor.data.checks import check_labels, check_tags, check_values
 from compressor.data.source import Arguments, Source
 from compressor.errors import DataError
 from compressor.models import InputSpec
@@ -34,7 +34,8 @@ def data_from_source(source: Source, args: Arguments, inputs: InputSpec | None, 
     """
     found = {"train": source.train, "validation": source.validation, "test": source.test}
     present = {name: split for name, split in found.items() if split is not None}
-    (check_values if source.values else check_labels)(present, source.classes, source.spec)
+    check = check_tags if source.tags else check_labels
+    (check_values if source.values else check)(present, source.classes, source.spec)
     notes = list(source.notes)
     train, validation, test = source.train, source.validation, source.test
     tenth = HELD_OUT * len(train)
@@ -88,10 +89,10 @@ def fingerprint(splits: Sequence[Split | None]) -> str:
 def stratified(labels: Tensor, count: int, seed: int) -> Tensor:
     """``count`` places in ``labels``, drawn under a seed, each class by its share; in rising order.
 
-    Labels that are numbers and no classes have no shares: plainly drawn.
+    Labels that are numbers, or one for each of a sample's words, have no shares: plainly drawn.
     """
     order = torch.randperm(len(labels), generator=torch.Generator().manual_seed(seed))
-    if labels.is_floating_point():
+    if not _one_class_each(labels):
         return order[:count].sort().values
     key = torch.empty(len(labels), dtype=torch.float64)
     for label in labels.unique().tolist():
@@ -102,7 +103,7 @@ def stratified(labels: Tensor, count: int, seed: int) -> Tensor:
 
 def _hold_out(train: Split, fraction: float, seed: int, name: str, spec: str) -> tuple[Subset, Subset]:
     labels = train.labels
-    smallest = 2 if labels.is_floating_point() else int(labels.bincount().min())
+    smallest = int(labels.bincount().min()) if _one_class_each(labels) else 2
     if smallest < 2:
         label = int(labels.bincount().argmin())
         raise DataError(
@@ -115,8 +116,12 @@ def _hold_out(train: Split, fraction: float, seed: int, name: str, spec: str) ->
     return Subset(train, rest.nonzero().flatten()), Subset(train, held)
 
 
+def _one_class_each(labels: Tensor) -> bool:
+    return labels.dim() == 1 and not labels.is_floating_point()
+
+
 def _per_class(labels: Tensor, fraction: float, seed: int) -> list[Tensor]:
-    if labels.is_floating_point():
+    if not _one_class_each(labels):
         return [stratified(labels, max(1, round(fraction * len(labels))), seed)]
     order = torch.randperm(len(labels), generator=torch.Generator().manual_seed(seed))
     parts = []

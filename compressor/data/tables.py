@@ -10,16 +10,19 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from compressor.data.batches import UNLABELED, Data
+from compressor.data.batches import Data
+from compressor.data.labels import UNLABELED, class_names, class_places, label_name
 from compressor.data.source import Arguments, Source
 from compressor.data.splits import data_from_source
 from compressor.data.texts import TextSplit
+from compressor.data.words import tag_names, tagged, untagged
 from compressor.errors import DataError, did_you_mean
 from compressor.extras import require
 
 SUFFIXES = (".csv", ".tsv", ".jsonl", ".parquet")
 NAMES = {"train": ("train",), "validation": ("validation", "val", "valid", "dev"), "test": ("test",)}
-ARGUMENTS = ("text", "pair", "label", "target")
+ARGUMENTS = ("text", "pair", "tokens", "label", "target", "tags")
+INPUTS = ARGUMENTS[:3]
 Row = dict[str, Any]
 
 
@@ -33,7 +36,8 @@ def text_table(path: Path, given: Mapping[str, Any], classes: tuple[str, ...], s
 
     Args:
         path: The file or folder.
-        given: ``text``, ``pair`` (a second text), and ``label`` (classes) or ``target`` (numbers): column names.
+        given: Column names: ``text``, ``pair`` (a second text), and ``label`` (classes) or ``target`` (numbers); or
+            ``tokens`` (lists of words) and ``tags`` (a class for each of them).
         classes: What the model calls its classes; the data's own order where it names none, or others.
         seed: Draws the validation split where there is none.
 
@@ -49,8 +53,7 @@ def text_table(path: Path, given: Mapping[str, Any], classes: tuple[str, ...], s
         if not rows[name]:
             raise DataError(f"{file} has no rows", "a header and at least a few rows per class")
     columns = _Columns(args, rows["train"][0], files["train"])
-    values = columns.label is not None and columns.is_value
-    names = () if values else _classes(rows["train"], columns, classes, files["train"])
+    names = _classes(rows["train"], columns, classes, files["train"])
     splits = {name: _split(rows[name], columns, names, file) for name, file in files.items()}
     source = Source(
         spec=str(path),
@@ -60,7 +63,8 @@ def text_table(path: Path, given: Mapping[str, Any], classes: tuple[str, ...], s
         classes=names,
         fingerprint=fingerprint_of(splits),
         images=False,
-        values=values,
+        values=columns.is_value,
+        tags=bool(columns.words),
         notes=tuple(columns.notes),
     )
     return data_from_source(source, args, None, seed)
@@ -76,7 +80,9 @@ def texts_alone(path: Path, given: Mapping[str, Any]) -> TextSplit:
     rows = list(_rows(file))
     if not rows:
         raise DataError(f"{file} has no rows", "a header, and a text a row")
-    columns = _Columns(Arguments(given, ARGUMENTS[:2], str(path)), rows[0], file, labelled=False)
+    columns = _Columns(Arguments(given, INPUTS, str(path)), rows[0], file, labelled=False)
+    if columns.words:
+        return untagged(rows, columns.words, file)
     texts, pairs = _texts(rows, columns, file)
     return TextSplit(texts, torch.full((len(texts),), UNLABELED), pairs)
 
@@ -87,6 +93,20 @@ class _Columns:
     def __init__(self, args: Arguments, row: Row, file: Path, labelled: bool = True) -> None:
         self.notes: list[str] = []
         self._row, self._file = row, file
+        self.pair: str | None = None
+        self.is_value = False
+        tokens, tags = args.name("tokens"), args.name("tags")
+        self.words = self._named("tokens", tokens) if tokens else ""
+        if self.words or tags:
+            given = [name for name in ("text", "pair", "label", "target") if args.name(name)]
+            if given or not self.words or (labelled and not tags):
+                got = " and ".join(name for name in ("tokens", "tags", *given) if args.name(name))
+                raise DataError(
+                    f"--data-arg tokens and tags, columns with lists, belong together and to nothing else; got {got}",
+                    "--data-arg tokens=COLUMN --data-arg tags=COLUMN",
+                )
+            self.label = self._named("tags", tags) if labelled else ""
+            return
         text = args.name("text")
         self.text = self._named("text", text) if text else self._guess("text", ("text", "sentence", "review"))
         pair = args.name("pair")
@@ -179,26 +199,23 @@ def _json_lines(path: Path, lines: Iterator[str]) -> Iterator[Row]:
 
 
 def _classes(rows: list[Row], columns: _Columns, model: tuple[str, ...], file: Path) -> tuple[str, ...]:
-    """Class names by label: the model's where it has all of the data's, else the data's, numbers by size."""
-    labels = {_label(row, columns.label, file, number) for number, row in enumerate(rows, start=1)}
-    if labels <= set(model):
-        return model
-    numbers = all(label.lstrip("-").isdigit() for label in labels)
-    if numbers and model and {int(label) for label in labels} <= set(range(len(model))):
-        return model
-    return tuple(sorted(labels, key=int) if numbers else sorted(labels))
+    if columns.is_value:
+        return ()
+    if columns.words:
+        return tag_names(rows, columns.label, model, file)
+    return class_names({_label(row, columns.label, file, number) for number, row in enumerate(rows, start=1)}, model)
 
 
 def _label(row: Row, column: str, file: Path, number: int) -> str:
     value = row.get(column)
     if value is None or value == "":
         raise DataError(f"{file}, row {number}: no {column}", "remove the row, or give its label")
-    if isinstance(value, float) and value.is_integer():
-        value = int(value)
-    return str(value).strip()
+    return label_name(value)
 
 
 def _split(rows: list[Row], columns: _Columns, classes: tuple[str, ...], file: Path) -> TextSplit:
+    if columns.words:
+        return tagged(rows, columns.words, columns.label, classes, file)
     texts, pairs = _texts(rows, columns, file)
     return TextSplit(texts, _labels(rows, columns, classes, file), pairs)
 
@@ -223,9 +240,7 @@ def _labels(rows: list[Row], columns: _Columns, classes: tuple[str, ...], file: 
     found = [_label(row, columns.label, file, number) for number, row in enumerate(rows, start=1)]
     if columns.is_value:
         return torch.tensor([_number(value, columns.label, file, row) for row, value in enumerate(found, start=1)])
-    places = {name: place for place, name in enumerate(classes)}
-    # Numbers are places where the model's classes have names of their own.
-    places |= {str(place): place for place in range(len(classes)) if str(place) not in places}
+    places = class_places(classes)
     for number, label in enumerate(found, start=1):
         if label not in places:
             known = ", ".join(classes[:10])

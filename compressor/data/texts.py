@@ -9,9 +9,6 @@ from compressor.data.tokenizer import Tokens, tokenize
 from compressor.errors import DataError
 from compressor.models import TokenizerSpec
 
-# The label of a token that counts for nothing, as torch's cross-entropy has it by default.
-IGNORED = -100
-
 
 @dataclass(frozen=True)
 class TextSplit:
@@ -19,7 +16,7 @@ class TextSplit:
 
     Args:
         texts: One a sample, or its words.
-        labels: int64 (N,), or float32 (N,) for values; for words int64 of all samples' words in a row.
+        labels: int64 (N,), or float32 (N,) for values; for words int64 (N, words of the longest sample).
         pairs: The second text of each sample; None where there is one text.
         tokens: None until ``with_tokenizer``.
         spec: What made them.
@@ -43,6 +40,11 @@ class TextSplit:
         if self.tokens is None:
             return torch.tensor([len(text) for text in self.texts])
         return self.tokens.lengths
+
+    @property
+    def places(self) -> Tensor | None:
+        """int64 (N, words), at which of a sample's tokens each word begins; None where texts aren't words."""
+        return None if self.tokens is None else self.tokens.places
 
     def with_tokenizer(self, spec: TokenizerSpec) -> "TextSplit":
         """The same texts as this tokenizer cuts them; each tokenizer reads them once."""

@@ -11,8 +11,8 @@ from torch import Tensor
 from torch.nn import functional
 
 from compressor.data.batches import UNLABELED, Data, Split, Subset
-from compressor.data.labels import joined, labelled
-from compressor.data.lengths import lengths_of, tokenized
+from compressor.data.labels import joined, labelled, widened
+from compressor.data.lengths import lengths_of, places_of, tokenized
 from compressor.data.tables import fingerprint_of, is_table, texts_alone
 from compressor.errors import DataError
 from compressor.models import InputSpec, TokenizerSpec
@@ -29,8 +29,9 @@ class Bare:
 
     @property
     def labels(self) -> Tensor:
-        """int64 (N,), all of them ``UNLABELED``."""
-        return torch.full((len(self.parent),), UNLABELED)
+        """int64, all of them ``UNLABELED``: (N,), for words (N, words)."""
+        labels = self.parent.labels
+        return torch.full(labels.shape, UNLABELED)
 
     def __len__(self) -> int:
         """How many samples."""
@@ -44,6 +45,11 @@ class Bare:
     def lengths(self) -> Tensor | None:
         """Of each sample, where they have one."""
         return lengths_of(self.parent)
+
+    @property
+    def places(self) -> Tensor | None:
+        """Where each sample's words begin, where they are words."""
+        return places_of(self.parent)
 
     def with_tokenizer(self, spec: TokenizerSpec) -> "Bare":
         """The same samples, tokenized otherwise."""
@@ -86,6 +92,12 @@ class Joined:
         both = lengths_of(self.first), lengths_of(self.second)
         return None if both[0] is None or both[1] is None else torch.cat([both[0], both[1]])
 
+    @property
+    def places(self) -> Tensor | None:
+        """Where each sample's words begin, where they are words."""
+        both = places_of(self.first), places_of(self.second)
+        return None if both[0] is None or both[1] is None else torch.cat(widened((both[0], both[1]), -1))
+
     def with_tokenizer(self, spec: TokenizerSpec) -> "Joined":
         """The same samples, tokenized otherwise."""
         return Joined(tokenized(self.first, spec), tokenized(self.second, spec))
@@ -117,6 +129,12 @@ def with_unlabeled(data: Data, extra: Split, source: str, digest: str = "") -> D
         extra = tokenized(extra, data.tokenizer)
     ours, theirs = (split.fetch(torch.arange(1))[0] for split in (data.train, extra))
     texts = data.has_lengths and lengths_of(extra) is not None
+    if (data.train.labels.dim() == 2) != (extra.labels.dim() == 2):
+        have = ["texts", "lists of words"][:: -1 if extra.labels.dim() == 2 else 1]
+        raise DataError(
+            f"--unlabeled {source} has {have[0]}, '{data.source}' has {have[1]}",
+            "--data-arg tokens=COLUMN for both, or text=COLUMN for both",
+        )
     if (not texts and ours.shape[1:] != theirs.shape[1:]) or ours.dtype != theirs.dtype:
         got, wanted = (f"{tuple(one.shape[1:])} {str(one.dtype).removeprefix('torch.')}" for one in (theirs, ours))
         raise DataError(

@@ -6,7 +6,6 @@ import math
 import os
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -63,9 +62,7 @@ class TeacherCache:
         missing = torch.from_numpy(np.isnan(rows).reshape(len(rows), -1).any(axis=1))
         if bool(missing.any()):
             indices = batch.indices[missing]
-            here = missing.to(batch.labels.device)
-            inputs = tuple(tensor[here] for tensor in batch.inputs)
-            answers = self._ask(replace(batch, inputs=inputs, labels=batch.labels[here], indices=indices))
+            answers = self._ask(batch.of(missing.to(batch.labels.device)))
             rows[missing.numpy()] = self._kept[batch.view, indices.numpy()] = answers.logits.float().cpu().numpy()
             self.asked += len(indices)
         self.answered += len(batch.indices) - int(missing.sum())
@@ -115,7 +112,7 @@ def worth_caching(student: nn.Module, ask: AskTeacher, ctx: RunContext, kd: KdSe
 def _shape(ask: AskTeacher, ctx: RunContext, kd: KdSettings) -> tuple[int, ...]:
     """The array's shape; what one answer has is seen by asking for one, where it isn't a logit a class."""
     of_one: tuple[int, ...] = (len(ctx.data.classes),)
-    if ctx.task.answers != "classes":
+    if ctx.task.answers != "classes" or ctx.data.train.labels.dim() > 1:
         of_one = tuple(ask(ctx.data.batch("train", torch.arange(1)).to(ctx.device)).logits.shape[1:])
     return (kd.views, len(ctx.data.train), *of_one)
 

@@ -69,15 +69,15 @@ class Distillation:
         answers = self.ask(batch)
         mask = self._ctx.task.mask(batch)
         terms = self._on_labels(outputs, batch)
-        logits, wanted = self._ctx.task.logits(outputs, batch), answers.logits
-        counted = self._counted(wanted, batch)
+        logits, wanted, labels = self._rows(self._ctx.task.logits(outputs, batch), answers.logits, batch)
+        counted = self._counted(wanted, labels)
         if kd.response == "none":
             pass
         elif counted is None:
-            terms["kd"] = self._response(logits, wanted, batch.labels)
+            terms["kd"] = self._response(logits, wanted, labels)
         elif bool(counted.any()):
             share = float(counted.float().mean())
-            terms["kd"] = share * self._response(logits[counted], wanted[counted], batch.labels[counted])
+            terms["kd"] = share * self._response(logits[counted], wanted[counted], labels[counted])
         weights = {"labels": 1 - kd.alpha, "kd": kd.alpha}
         for term in self.terms:
             terms[term.settings.loss] = term.value(features, answers.features, mask)
@@ -94,15 +94,23 @@ class Distillation:
             return {"labels": self._labels(outputs, batch)}
         if not bool(known.any()):
             return {}
-        part = replace(batch, inputs=(), labels=batch.labels[known], indices=batch.indices[known.cpu()])
-        return {"labels": self._labels(outputs[known], part)}
+        return {"labels": self._labels(outputs[known], replace(batch, inputs=()).of(known))}
 
-    def _counted(self, wanted: Tensor, batch: Batch) -> Tensor | None:
-        """Which samples the teachers teach, (N,) bool; None for all: those with a label, or a sure answer."""
+    def _rows(self, logits: Tensor, wanted: Tensor, batch: Batch) -> tuple[Tensor, Tensor, Tensor]:
+        """Both sides' answers and the labels, a row for each that can be compared: of words those that both have."""
+        counted = self._ctx.task.counted(batch)
+        if counted is None:
+            return logits, wanted, batch.labels
+        # A teacher that cuts texts earlier gives zeros for the words that it doesn't see.
+        both = counted & (wanted != 0).any(dim=-1)
+        return logits[both], wanted[both], batch.labels[both]
+
+    def _counted(self, wanted: Tensor, labels: Tensor) -> Tensor | None:
+        """Which rows the teachers teach, bool; None for all: those with a label, or a sure answer."""
         if not self._kd.min_confidence:
-            return None
+            return None if len(wanted) else torch.zeros(0, dtype=torch.bool)
         sure = wanted.softmax(dim=-1).amax(dim=-1) >= self._kd.min_confidence
-        return sure | labelled(batch.labels)
+        return sure | labelled(labels)
 
     def _response(self, student: Tensor, teacher: Tensor, labels: Tensor) -> Tensor:
         if self._ctx.task.answers == "values" or self._kd.response == "logit_mse":
@@ -121,7 +129,14 @@ def _labels_loss(ctx: RunContext, kd: KdSettings) -> LabelsLoss:
     _check_settings(ctx, kd)
     if not kd.label_smoothing:
         return ctx.task.loss
-    return lambda outputs, batch: label_smoothing(ctx.task.logits(outputs, batch), batch.labels, kd.label_smoothing)
+
+    def smoothed(outputs: Tensor, batch: Batch) -> Tensor:
+        logits, counted = ctx.task.logits(outputs, batch), ctx.task.counted(batch)
+        if counted is None:
+            return label_smoothing(logits, batch.labels, kd.label_smoothing)
+        return label_smoothing(logits[counted], batch.labels[counted], kd.label_smoothing)
+
+    return smoothed
 
 
 def _check_settings(ctx: RunContext, kd: KdSettings) -> None:

@@ -21,7 +21,7 @@ from compressor.runners import OnnxRunner
 
 @dataclass(frozen=True, slots=True)
 class Answers:
-    """What teachers give for a batch: logits (N, classes) in float32, and features by module path."""
+    """What teachers give for a batch: the task's answers (N, ..., classes) in float32, and features by module path."""
 
     logits: Tensor
     features: dict[str, Tensor] = field(default_factory=dict)
@@ -56,7 +56,7 @@ def mean_of_teachers(
             if len(asked) == 1:
                 return Answers(answers[0].logits, features)
             logits = torch.stack([answer.logits for answer in answers])
-            weights = logits.new_tensor([weight for _, weight in asked])[:, None, None].expand(-1, len(logits[0]), 1)
+            weights = logits.new_tensor([weight for _, weight in asked]).view(-1, *[1] * (logits.dim() - 1))
             if weighing == "confidence":
                 weights = weights * _confidence(logits)
             return Answers((logits * weights).sum(0) / weights.sum(0), features)
@@ -80,7 +80,7 @@ def teacher_of_features(ctx: RunContext) -> Teacher:
 
 
 def _confidence(logits: Tensor) -> Tensor:
-    """(teachers, N, 1): one minus the entropy of each answer, as a share of the largest entropy; above 0."""
+    """(teachers, N, ..., 1): one minus the entropy of each answer, as a share of the largest entropy; above 0."""
     log_p = functional.log_softmax(logits, dim=-1)
     entropy = -(log_p.exp() * log_p).sum(-1, keepdim=True)
     return (1 - entropy / math.log(logits.shape[-1])).clamp(min=1e-6)

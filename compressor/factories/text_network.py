@@ -14,6 +14,7 @@ REFERENCE = "compressor.factories.text_network:text_network"
 CLASSES = {
     "text-classification": "AutoModelForSequenceClassification",
     "text-regression": "AutoModelForSequenceClassification",
+    "token-classification": "AutoModelForTokenClassification",
 }
 
 
@@ -30,7 +31,10 @@ class TextNetwork(nn.Module):
         self.network = network
 
     def forward(self, input_ids: Tensor, attention_mask: Tensor, token_type_ids: Tensor | None = None) -> Tensor:
-        """Logits (N, classes) of token ids, a mask of real tokens, and which text each is of, (N, tokens) each."""
+        """Logits of token ids, a mask of real tokens, and which text each is of, (N, tokens) each.
+
+        (N, classes), or for tags of tokens (N, tokens, classes).
+        """
         more = {} if token_type_ids is None else {"token_type_ids": token_type_ids}
         logits: Tensor = self.network(
             input_ids=input_ids, attention_mask=attention_mask, return_dict=True, **more

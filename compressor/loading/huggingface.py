@@ -80,11 +80,14 @@ def load_huggingface(folder: Path, task: str | None = None, trust: bool = False)
         raise ModelFileError(f"{folder} can't be loaded: {type(error).__name__}: {reason}", "copy it again") from None
     untrained = tuple(sorted(loaded["missing_keys"]))
     _check_weights(folder, network, untrained, loaded["mismatched_keys"])
-    if task == "text-regression" and config.num_labels != 1:
-        # A head of classes is of no use to it.
-        untrained = tuple(name for name, _ in network.named_parameters() if name.startswith(HEAD))
+    if task != _task_of(values):
+        # Another task's head is of no use, even where its shape fits.
+        heads = {name for name, _ in network.named_parameters() if name.startswith(HEAD)}
+        untrained = tuple(sorted(heads.union(untrained)))
     trained, named = not untrained, task != "text-regression"
     spec = tokenizer_of(folder, config)
+    if task == "token-classification":
+        spec = spec.model_copy(update={"content": for_words(spec.content)})
     config.architectures = [type(network).__name__]
     info = ModelInfo(
         factory=reference_of(config, task),
@@ -100,6 +103,8 @@ def load_huggingface(folder: Path, task: str | None = None, trust: bool = False)
 def _task_of(values: dict[str, Any]) -> str:
     """What a configuration says that its network does; a classifier where it doesn't say."""
     heads = [str(name) for name in values.get("architectures") or ()]
+    if any(name.endswith("ForTokenClassification") for name in heads):
+        return "token-classification"
     if not any(name.endswith("ForSequenceClassification") for name in heads):
         return DEFAULT_TASK
     # Of one class only there is nothing to tell apart: the library takes this for regression, too.
@@ -159,6 +164,16 @@ def tokenizer_of(folder: Path, config: Any) -> TokenizerSpec:
         max_length=_longest(made, config),
         inputs=tuple(inputs),
     )
+
+
+def for_words(content: str) -> str:
+    """A tokenizer that reads words which are split already as it reads them within a text, after a space."""
+    tokenizer = json.loads(content)
+    before = tokenizer.get("pre_tokenizer") or {}
+    for part in before.get("pretokenizers", [before]):
+        if "add_prefix_space" in part:
+            part["add_prefix_space"] = True
+    return json.dumps(tokenizer, ensure_ascii=False)
 
 
 def _longest(tokenizer: Any, config: Any) -> int:

@@ -18,11 +18,15 @@ def parity(
     the same favourite class. ``logit_std``, over samples and classes, is the yardstick for the errors.
 
     Args:
-        torch_outputs: (N, classes).
-        runtime_outputs: (N, classes).
+        torch_outputs: (N, classes), or (N, rows, classes) where rows of zeros are none.
+        runtime_outputs: The same.
         values: They are numbers and no logits, (N, numbers): a sample agrees where its numbers differ by less than
             5 % of the spread (root mean square over a sample's numbers), not where its top class is the same.
     """
+    samples = len(torch_outputs)
+    if torch_outputs.ndim == 3:
+        there = (torch_outputs != 0).any(axis=2)
+        torch_outputs, runtime_outputs = torch_outputs[there], runtime_outputs[there]
     errors = np.abs(torch_outputs.astype(np.float64) - runtime_outputs)
     if values:
         same = np.sqrt((errors**2).mean(axis=1)) <= NEAR * torch_outputs.std()
@@ -33,5 +37,5 @@ def parity(
         mean_abs_error=float(errors.mean()),
         logit_std=float(torch_outputs.std()),
         agreement=float(same.mean()),
-        samples=len(torch_outputs),
+        samples=samples,
     )

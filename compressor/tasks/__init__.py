@@ -52,13 +52,17 @@ class Task(ABC):
         """Which tokens of a batch are no padding, (N, tokens); None where samples are all of one size."""
         return None
 
+    def counted(self, batch: Batch) -> Tensor | None:
+        """Which rows of the answers are compared, bool (N, rows); None where each sample has one row."""
+        return None
+
     @abstractmethod
     def loss(self, outputs: Tensor, batch: Batch) -> Tensor:
         """The loss against the labels, a scalar."""
 
     @abstractmethod
     def logits(self, outputs: Tensor, batch: Batch) -> Tensor:
-        """The answers: what of a batch's outputs is scored and distilled, a row a sample, (N, classes)."""
+        """The answers: what of a batch's outputs is scored and distilled, (N, classes) or (N, rows, classes)."""
 
     @abstractmethod
     def score(self, outputs: npt.NDArray[np.float32], labels: npt.NDArray[Any], data: Data) -> Score:
@@ -115,7 +119,8 @@ def make_task(name: str, score: str | None = None, loss: Callable[..., Any] | No
     """The task of that name.
 
     Args:
-        name: ``"image-classification"``, ``"text-classification"``, ``"text-regression"``.
+        name: ``"image-classification"``, ``"text-classification"``, ``"text-regression"``,
+            ``"token-classification"``.
         score: Which score leads; the task's first where None.
         loss: ``loss(outputs, labels)`` in place of the task's own.
 
@@ -124,8 +129,9 @@ def make_task(name: str, score: str | None = None, loss: Callable[..., Any] | No
     """
     from compressor.tasks.classification import ImageClassification, TextClassification
     from compressor.tasks.regression import TextRegression
+    from compressor.tasks.tagging import TokenClassification
 
-    kinds: tuple[type[Task], ...] = (ImageClassification, TextClassification, TextRegression)
+    kinds: tuple[type[Task], ...] = (ImageClassification, TextClassification, TextRegression, TokenClassification)
     tasks = {kind.name: kind for kind in kinds}
     if name not in tasks:
         known = ", ".join(sorted(tasks))

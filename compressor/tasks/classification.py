@@ -76,6 +76,11 @@ class Classification(Task):
                 f"{self.name} wants classes, the targets of '{data.source}' are numbers",
                 "--data-arg label=COLUMN for classes, or --task text-regression for numbers",
             )
+        if data.train.labels.dim() != 1:
+            raise DataError(
+                f"{self.name} wants one label a text, '{data.source}' has a tag for each word",
+                "--task token-classification",
+            )
         outputs = self.trial(module, data)
         if outputs.dim() != 2:
             raise DataError(

@@ -5,6 +5,7 @@
     python3 infer.py --file texts.txt      one text a line
     python3 infer.py --pair "a question" "its answer"
     python3 infer.py "a text" --json
+    python3 infer.py "words with spaces between"      where the answer is a tag for each word
 
 The tokenizer lies beside the model; what it answers, and the names of its classes, is read from the file's metadata.
 """
@@ -16,7 +17,7 @@ from pathlib import Path
 
 import numpy as np
 import onnxruntime
-from tokenizers import Tokenizer
+from tokenizers import Encoding, Tokenizer
 
 
 def main() -> int:
@@ -43,6 +44,9 @@ def main() -> int:
         classes = json.loads(metadata.get("compressor.classes", "[]"))
         tokenizer = load_tokenizer(given.model.parent)
         for place, sample in enumerate(samples):
+            if metadata.get("compressor.task") == "token-classification":
+                print(tags(place, session, tokenizer, str(sample).split(), classes, given.json))
+                continue
             found = answer(session, tokenizer, sample)
             if metadata.get("compressor.task") == "text-regression":
                 value = float(found[0])
@@ -70,7 +74,11 @@ def load_tokenizer(folder: Path) -> Tokenizer:
 
 def answer(session: onnxruntime.InferenceSession, tokenizer: Tokenizer, sample: str | tuple[str, str]) -> np.ndarray:
     """What the network gives for one text, (classes,)."""
-    encoded = tokenizer.encode(*sample) if isinstance(sample, tuple) else tokenizer.encode(sample)
+    return ask(session, tokenizer.encode(*sample) if isinstance(sample, tuple) else tokenizer.encode(sample))
+
+
+def ask(session: onnxruntime.InferenceSession, encoded: Encoding) -> np.ndarray:
+    """What the network gives for one text in tokens, (classes,) or (tokens, classes)."""
     values = {
         "input_ids": encoded.ids,
         "attention_mask": [1] * len(encoded.ids),
@@ -86,6 +94,24 @@ def probabilities(logits: np.ndarray) -> np.ndarray:
     powers = np.exp(logits - logits.max())
     shares: np.ndarray = powers / powers.sum()
     return shares
+
+
+def tags(
+    place: int,
+    session: onnxruntime.InferenceSession,
+    tokenizer: Tokenizer,
+    words: list[str],
+    classes: list[str],
+    as_json: bool,
+) -> str:
+    """What is printed for one text whose words have a tag each; words beyond the longest text have none."""
+    encoded = tokenizer.encode(words, is_pretokenized=True)
+    best = ask(session, encoded).argmax(axis=1)
+    first = {word: token for token, word in reversed(list(enumerate(encoded.word_ids))) if word is not None}
+    found = [(word, classes[best[first[number]]] if number in first else None) for number, word in enumerate(words)]
+    if as_json:
+        return json.dumps({"text": place, "tags": [{"word": word, "tag": tag} for word, tag in found]})
+    return f"{place}: " + " ".join(f"{word}/{tag}" for word, tag in found)
 
 
 def line(place: int, row: np.ndarray, classes: list[str], top: int, as_json: bool) -> str:
