@@ -4,9 +4,11 @@ import copy
 
 import pytest
 import small
+import small_texts
 import torch
 from torch import nn
 
+from compressor.blocks import attentions
 from compressor.distill.taps import Taps, layers_of
 from compressor.errors import PlanError, StageError
 from compressor.quantize import capture, insert_quantizers, place
@@ -94,3 +96,59 @@ def test_the_first_tensor_of_several_is_taken() -> None:
     with Taps(module, layers_of(module)) as taps:
         module(torch.randn(2, 3, 4))
         assert taps.take()["inner"].shape == (2, 3, 5)
+
+
+@pytest.mark.parametrize("kind", small_texts.KINDS)
+def test_attention_matrices_of_every_encoder(kind: str) -> None:
+    model = small_texts.encoder(kind)
+    inputs = small_texts.inputs_of(model)
+    with Taps(model.module, [f"{block.path}@attention" for block in attentions(model.module)]) as taps, torch.no_grad():
+        model.module(*inputs)
+        found = taps.take()
+    assert len(found) == (1 if kind == "albert" else 4)
+    for matrices in found.values():
+        assert matrices.shape == (6, 4, inputs[0].shape[1], inputs[0].shape[1])
+        torch.testing.assert_close(matrices.sum(-1), torch.ones(matrices.shape[:-1]))
+        # No token looks at padding; what padding looks at is nothing to anyone.
+        seen = matrices * inputs[1][:, None, :, None] * (1 - inputs[1])[:, None, None, :]
+        assert float(seen.max()) < 1e-6
+
+
+def test_a_graph_gives_the_attention_of_its_module() -> None:
+    model = small_texts.encoder("bert", num_hidden_layers=2)
+    inputs = small_texts.inputs_of(model)
+    paths = [f"{block.path}@attention" for block in attentions(model.module)]
+    found = []
+    for network in (model.module, capture(model.module, inputs, 64)):
+        with Taps(network, paths) as taps, torch.no_grad():
+            network(*inputs)
+            found.append(taps.take())
+    for path in paths:
+        torch.testing.assert_close(found[1][path], found[0][path], rtol=1e-4, atol=1e-6)
+
+
+def test_networks_give_their_attention_only_while_it_is_listened_to() -> None:
+    module = small_texts.encoder("bert").module
+    config = module.network.config  # type: ignore[union-attr]
+    before = config.output_attentions
+    with Taps(module, [f"{attentions(module)[0].path}@attention"]):
+        assert config.output_attentions is True
+    assert config.output_attentions == before
+    assert not any(child._forward_hooks for child in module.modules())
+
+
+def test_a_layer_and_its_attention_are_two_things() -> None:
+    model = small_texts.encoder("bert")
+    inputs = small_texts.inputs_of(model)
+    path = attentions(model.module)[0].path
+    with Taps(model.module, [path, f"{path}@attention"]) as taps, torch.no_grad():
+        model.module(*inputs)
+        found = taps.take()
+    assert found[path].shape == (6, inputs[0].shape[1], 32)
+    assert found[f"{path}@attention"].shape[1] == 4
+    with pytest.raises(PlanError, match=r"no layer 'network\.brt@attention'"):
+        Taps(model.module, ["network.brt@attention"])
+    with Taps(model.module, ["network.bert.embeddings@attention"]) as taps, torch.no_grad():
+        model.module(*inputs)
+        with pytest.raises(StageError, match="gave no tensor"):
+            taps.take()
