@@ -11,7 +11,9 @@ from compressor.context import RunContext, Teacher
 from compressor.data import Data
 from compressor.data.tables import text_table
 from compressor.loading import load_file
-from compressor.models import TorchModel
+from compressor.models import QuantizedModel, TorchModel
+from compressor.quantize import calibrate, capture, insert_quantizers, place
+from compressor.structure import manifest_of
 from compressor.target import Target
 from compressor.tasks import make_task
 
@@ -54,3 +56,14 @@ def answers(model: TorchModel, inputs: tuple[torch.Tensor, ...]) -> torch.Tensor
     with torch.no_grad():
         logits: torch.Tensor = model.module.eval()(*inputs)
     return logits
+
+
+def quantized(model: TorchModel, target: Target | None = None) -> QuantizedModel:
+    """The network's graph with calibrated quantizers."""
+    assert model.info.tokenizer is not None
+    inputs = inputs_of(model, 16)
+    graph = capture(model.module, inputs, model.info.tokenizer.max_length)
+    spec = place(graph, target or Target(runtime="onnxruntime"))
+    insert_quantizers(graph, spec)
+    calibrate(graph, [inputs])
+    return QuantizedModel(graph.eval(), model.info, spec, manifest_of(model.module))

@@ -1,0 +1,93 @@
+"""The script beside a text network's file, run with onnxruntime, numpy and tokenizers alone."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from compressor.data.texts import TextSplit
+from compressor.export.artifacts import write_infer_script
+from compressor.export.huggingface import write_configuration
+from compressor.models import OnnxModel, QuantizedModel
+
+# Starts a script in a process where everything but the standard library and the named packages is absent.
+ALONE = """
+import runpy, sys
+allowed = set(sys.argv[1].split(","))
+class Absent:
+    def find_spec(self, name, path=None, target=None):
+        root = name.partition(".")[0]
+        if root not in allowed and root not in sys.stdlib_module_names:
+            raise ModuleNotFoundError(f"No module named {root!r}", name=root)
+sys.meta_path.insert(0, Absent())
+sys.argv = sys.argv[2:]
+runpy.run_path(sys.argv[0], run_name="__main__")
+"""
+# One token, the network's limit, past it, none, a script that the vocabulary doesn't know.
+EDGES = ["film", "film " * 62, "film " * 500, "", "漢字 ☃ \U0001f600", "Ünïcödé a wonderful film"]
+
+
+@pytest.fixture
+def folder(int8_encoder_onnx: OnnxModel, tmp_path: Path) -> Path:
+    (tmp_path / "model.onnx").write_bytes(int8_encoder_onnx.path.read_bytes())
+    write_configuration(int8_encoder_onnx.info, tmp_path)
+    write_infer_script(OnnxModel(tmp_path / "model.onnx", int8_encoder_onnx.info))
+    return tmp_path
+
+
+def run(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-c", ALONE, "onnxruntime,numpy,tokenizers", str(folder / "infer.py"), *arguments]
+    return subprocess.run(command, capture_output=True, text=True, cwd=folder.parent, check=False)
+
+
+def expected(model: QuantizedModel, texts: list[str], pairs: list[str] | None = None) -> np.ndarray:
+    """Each text alone, as the script asks."""
+    assert model.info.tokenizer is not None
+    split = TextSplit(tuple(texts), torch.zeros(len(texts)), None if pairs is None else tuple(pairs))
+    split = split.with_tokenizer(model.info.tokenizer)
+    with torch.no_grad():
+        rows = [model.module(*split.fetch(torch.tensor([row]))).softmax(1)[0] for row in range(len(texts))]
+    return torch.stack(rows).numpy()
+
+
+def test_answers_of_every_length_and_script(folder: Path, int8_encoder: QuantizedModel) -> None:
+    done = run(folder, *EDGES, "--json", "--top", "2")
+    assert done.returncode == 0, done.stderr
+    answers = [json.loads(line) for line in done.stdout.splitlines()]
+    assert [answer["text"] for answer in answers] == list(range(6))
+    wanted = expected(int8_encoder, EDGES)
+    for answer, row in zip(answers, wanted, strict=True):
+        assert {found["class"] for found in answer["classes"]} == {"bad", "good"}
+        found = {entry["label"]: entry["probability"] for entry in answer["classes"]}
+        np.testing.assert_allclose([found[0], found[1]], row, atol=0.02)
+    assert answers[1]["classes"] == answers[2]["classes"], "longer text is cut at the limit"
+
+
+def test_files_pairs_and_words_for_people(folder: Path, int8_encoder: QuantizedModel) -> None:
+    (folder / "texts.txt").write_text("a wonderful film\nwhat a dull story\n", encoding="utf-8")
+    done = run(folder, "--file", str(folder / "texts.txt"))
+    rows = expected(int8_encoder, ["a wonderful film", "what a dull story"])
+    assert [line.split()[:2] for line in done.stdout.splitlines()] == [
+        [f"{place}:", ("bad", "good")[row.argmax()]] for place, row in enumerate(rows)
+    ]
+    paired = json.loads(run(folder, "--pair", "what a film", "a dull story", "--json").stdout)
+    (row,) = expected(int8_encoder, ["what a film"], ["a dull story"])
+    assert paired["classes"][0]["probability"] == pytest.approx(float(row.max()), abs=0.02)
+
+
+def test_what_it_cannot_do_is_said(folder: Path) -> None:
+    cases = [
+        ([], "no text"),
+        (["--pair", "one"], "two by two, got 1"),
+        (["a", "--model", "none.onnx"], "no model at none.onnx"),
+        (["--file", "none.txt"], "none.txt"),
+    ]
+    for arguments, said in cases:
+        done = run(folder, *arguments)
+        assert done.returncode == 2 and said in done.stderr and "Traceback" not in done.stderr
+    (folder / "tokenizer.json").unlink()
+    assert "no tokenizer at" in run(folder, "a").stderr
