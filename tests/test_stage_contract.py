@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+import small_texts
 
 from compressor import registry
 from compressor.context import RunContext
@@ -23,6 +24,7 @@ _spec.loader.exec_module(small)
 ONCE = {"epochs": 1, "batch_size": 64, "precision": "fp32", "crop": 1}
 SMALLEST: dict[str, dict[str, Any]] = {
     "distill": {"student": "same", "train": ONCE},
+    "vocabulary": {"train": ONCE},
     "prune": {"ratio": 0.5, "train": ONCE},
     "quantize": {"train": ONCE},
     "export": {"formats": ["onnx"]},
@@ -40,12 +42,20 @@ class TestEveryStage(StageContract):
         self.stage: Stage = registry.stage_class(kind).model_validate(SMALLEST[kind])
 
     def model(self) -> Form:
-        model: Form = small.small_model()
+        model: Form = small_texts.encoder("bert", num_hidden_layers=1) if self._reads_texts else small.small_model()
         return model
 
     def context(self, workdir: Path) -> RunContext:
-        ctx: RunContext = small.small_context(workdir)
+        ctx: RunContext
+        if self._reads_texts:
+            ctx = small_texts.text_context(workdir, small_texts.encoder("bert", num_hidden_layers=1))
+        else:
+            ctx = small.small_context(workdir)
         return ctx
+
+    @property
+    def _reads_texts(self) -> bool:
+        return self.stage.kind == "vocabulary"
 
     def test_has_a_method_card(self) -> None:
         card = Path(inspect.getfile(type(self.stage))).with_name("README.md")

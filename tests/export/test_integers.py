@@ -2,10 +2,17 @@
 
 import numpy as np
 import onnx
+import onnxruntime
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
-from compressor.export.integers import drop_unused, store_integer_biases, store_integer_weights
+from compressor.export.integers import (
+    drop_unused,
+    look_up_integers,
+    store_integer_biases,
+    store_integer_weights,
+)
+from compressor.models import OnnxModel
 
 
 def graph_of(kind: str = "Gemm") -> onnx.ModelProto:
@@ -85,3 +92,57 @@ def test_unread_tensors_are_dropped() -> None:
     drop_unused(proto.graph)
     assert "unread" not in stored(proto)
     assert "bias" in stored(proto)
+
+
+TABLE = np.array([[1, -2], [3, 4], [-5, 127]], np.int8)
+
+
+def looked_up(axis: int = 1, readers: int = 1) -> onnx.ModelProto:
+    """ids (N,) look rows up in an int8 table that is dequantized first."""
+    scale = np.array([0.5, 2.0] if axis == 1 else [0.5, 2.0, 1.0], np.float32)
+    nodes = [helper.make_node("DequantizeLinear", ["table", "scale"], ["floats"], axis=axis)]
+    nodes += [helper.make_node("Gather", ["floats", "ids"], [f"rows_{place}"]) for place in range(readers)]
+    graph = helper.make_graph(
+        nodes,
+        "g",
+        [helper.make_tensor_value_info("ids", TensorProto.INT64, ["n"])],
+        [helper.make_tensor_value_info(f"rows_{place}", TensorProto.FLOAT, ["n", 2]) for place in range(readers)],
+        [numpy_helper.from_array(TABLE, "table"), numpy_helper.from_array(scale, "scale")],
+        value_info=[helper.make_tensor_value_info("floats", TensorProto.FLOAT, [3, 2])],
+    )
+    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 20)], ir_version=10)
+
+
+def rows_of(proto: onnx.ModelProto, ids: list[int]) -> list[list[float]]:
+    session = onnxruntime.InferenceSession(proto.SerializeToString())
+    rows: list[list[float]] = session.run(None, {"ids": np.array(ids)})[0].tolist()
+    return rows
+
+
+def test_rows_are_looked_up_as_integers_and_only_then_made_floats() -> None:
+    proto = looked_up()
+    before = rows_of(proto, [2, 0, 2])
+    look_up_integers(proto)
+    onnx.checker.check_model(proto, full_check=True)
+    gather, dequantize = proto.graph.node
+    assert (gather.op_type, gather.input[0]) == ("Gather", "table")
+    assert (dequantize.op_type, dequantize.input[0]) == ("DequantizeLinear", gather.output[0])
+    assert rows_of(proto, [2, 0, 2]) == before == [[-2.5, 254.0], [0.5, -4.0], [-2.5, 254.0]]
+
+
+@pytest.mark.parametrize(("axis", "readers"), [(0, 1), (1, 2)])
+def test_scales_of_rows_and_tables_with_other_readers_stay(axis: int, readers: int) -> None:
+    proto = looked_up(axis, readers)
+    before = rows_of(proto, [1, 2])
+    look_up_integers(proto)
+    assert proto.graph.node[0].op_type == "DequantizeLinear"
+    assert rows_of(proto, [1, 2]) == before
+
+
+def test_an_encoder_s_words_stay_integers_until_they_are_looked_up(int8_encoder_onnx: OnnxModel) -> None:
+    proto = onnx.load(int8_encoder_onnx.path)
+    values = stored(proto)
+    tables = [node.input[0] for node in proto.graph.node if node.op_type == "Gather" and node.input[0] in values]
+    # 120 words and 64 positions; the two types of a pair are too few to be worth it.
+    assert {(values[name].shape[0], values[name].dtype.name) for name in tables} >= {(120, "int8"), (64, "int8")}
+    assert not any(value.dtype == np.float32 and value.shape in ((120, 32), (64, 32)) for value in values.values())

@@ -1,14 +1,19 @@
 import gc
+from dataclasses import replace
+from pathlib import Path
 from typing import Self
 
 import numpy as np
 import numpy.typing as npt
 import pytest
+import small
+import small_texts
 import torch
 from torch import nn
 
-from compressor.measure import interleaved_latency
+from compressor.measure import interleaved_latency, timed_inputs
 from compressor.runners import Arrays, TorchRunner
+from compressor.target import Target
 
 INPUTS = (np.zeros((2, 3), np.float32),)
 
@@ -83,6 +88,42 @@ def test_a_stall_of_the_machine_does_not_move_p50() -> None:
     )
     assert found.p50 == pytest.approx(2.0)
     assert found.p99 is not None and found.p99 > 100
+
+
+class Counting(Timed):
+    """Takes as many milliseconds as its input is long."""
+
+    def infer(self, inputs: Arrays) -> npt.NDArray[np.float32]:
+        self._durations = [float(inputs[0].shape[1])]
+        return super().infer(inputs)
+
+
+def test_each_of_several_inputs_is_timed_equally_often() -> None:
+    clock = Clock()
+    calls = [(np.zeros((2, length), np.int64),) for length in (1, 2, 6)]
+    (found,) = interleaved_latency([Counting("A", clock, [], [])], [calls], seconds=0.3, blocks=2, clock=clock)
+    # 150 ms a block at the first input's 1 ms are 150 calls, 50 of each length.
+    assert found.runs == 300 and found.batch == 2
+    assert [found.p50, found.p90, found.p99] == pytest.approx([2.0, 6.0, 6.0])
+
+
+def test_a_runner_that_is_slow_sees_every_input_all_the_same() -> None:
+    clock, log = Clock(), list[str]()
+    calls = [(np.zeros((1, length), np.int64),) for length in (300, 500)]
+    (found,) = interleaved_latency([Counting("A", clock, [], log)], [calls], seconds=0.1, blocks=3, clock=clock)
+    assert found.runs == 6 and found.p50 == pytest.approx(400.0)
+
+
+def test_texts_are_timed_at_their_own_lengths(tmp_path: Path) -> None:
+    ctx = small_texts.text_context(tmp_path, small_texts.encoder())
+    calls = timed_inputs(ctx)
+    assert len(calls) == 32 and all(len(call) == 3 and len(call[0]) == 1 for call in calls)
+    lengths = ctx.data.test.lengths  # type: ignore[attr-defined]
+    assert [call[0].shape[1] for call in calls] == lengths.tolist()
+    batched = timed_inputs(replace(ctx, target=Target(runtime="onnxruntime", batch_size=40)))
+    assert {call[0].shape for call in batched} == {(32, int(lengths.max()))}
+    (images,) = timed_inputs(small.small_context(tmp_path))
+    assert images[0].shape == (1, 1, 8, 8)
 
 
 def test_threads_and_garbage_collection_are_put_back() -> None:

@@ -4,6 +4,7 @@ import copy
 from collections.abc import Callable
 
 import pytest
+import small_texts
 import torch
 from nets import SIZE, Branches, mobilenet_v2, resnet18, settled
 from torch import nn
@@ -68,3 +69,24 @@ def test_only_named_users_read_integers() -> None:
     insert_quantizers(graph, place(graph, Target(runtime="tensorrt")))
     pool = next(node for node in graph.graph.nodes if "adaptive_avg_pool2d" in str(node.target))
     assert "quantize" not in pool.args[0].name
+
+
+def test_an_encoder_s_tables_lie_on_grids_of_127_by_column() -> None:
+    model = small_texts.encoder("bert", num_hidden_layers=1)
+    form = small_texts.quantized(model)
+    rounded = {
+        name: quantizer(weight)
+        for quantizer, weight in weight_quantizers(form.module)
+        for name, own in form.module.named_parameters()
+        if own is weight
+    }
+    words = "network.bert.embeddings.word_embeddings.weight"
+    table = model.module.get_parameter(words)
+    scale = table.abs().amax(0) / 127
+    torch.testing.assert_close(rounded[words], (table / scale).round() * scale)
+    assert "network.bert.embeddings.token_type_embeddings.weight" not in rounded
+    inputs = small_texts.inputs_of(model)
+    with torch.no_grad():
+        found = form.module(*inputs)
+    wanted = small_texts.answers(model, inputs)
+    assert 0 < float((found - wanted).abs().max()) < 0.2 * float(wanted.abs().max())

@@ -3,11 +3,12 @@
 from collections.abc import Callable
 
 import pytest
+import small_texts
 import torch
 from nets import SIZE, Branches, Gated, mobilenet_v2, resnet18, settled, vgg
 from torch import fx, nn
 
-from compressor.models import QuantizationSpec
+from compressor.models import QuantizationSpec, Quantizer
 from compressor.quantize import capture, place
 from compressor.target import Target
 
@@ -124,3 +125,77 @@ def test_names_are_unique() -> None:
         _, spec = placed(resnet18, target)
         names = [quantizer.name for quantizer in spec.quantizers]
         assert len(set(names)) == len(names)
+
+
+class Residual(nn.Module):
+    """A LayerNorm that a linear layer reads, and an addition; then a convolution's result that all read."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.norm = nn.LayerNorm(8)
+        self.first = nn.Linear(8, 8)
+        self.second = nn.Linear(8, 8)
+        self.convolution = nn.Conv1d(8, 8, 1)
+        self.third = nn.Linear(8, 8)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        normed = self.norm(x)
+        both = self.first(normed) + self.second(normed)
+        mixed = self.convolution((both + normed).transpose(1, 2)).transpose(1, 2)
+        return self.third(mixed) * mixed.sigmoid()
+
+
+def test_other_readers_of_what_linear_layers_round_stay_in_float() -> None:
+    graph = capture(settled_linear(), (torch.randn(2, 5, 8),))
+    spec = place(graph, CPU)
+    by_node = {quantizer.node: quantizer for quantizer in spec.quantizers if quantizer.role == "activation"}
+    norm = next(node for node in graph.graph.nodes if "layer_norm" in str(node.target))
+    readers = {user.name for user in norm.users if "linear" in str(user.target)}
+    assert len(readers) == 2 < len(norm.users)
+    assert set(by_node[norm.name].users) == readers
+    # What a convolution gives is integers for everyone.
+    convolution = next(node for node in graph.graph.nodes if "conv1d" in str(node.target))
+    assert by_node[convolution.name].users == ()
+
+
+def settled_linear() -> nn.Module:
+    torch.manual_seed(0)
+    return Residual().eval()
+
+
+def tables_of(spec: QuantizationSpec) -> list[Quantizer]:
+    return [quantizer for quantizer in spec.quantizers if quantizer.role == "weight" and quantizer.axis == 1]
+
+
+def test_tables_of_words_are_rounded_by_column() -> None:
+    model = small_texts.encoder("bert", num_hidden_layers=1)
+    graph = capture(model.module, small_texts.inputs_of(model), 64)
+    spec = place(graph, CPU)
+    # Words and positions; the two types of a pair are too few to be worth it.
+    assert len(tables_of(spec)) == 2
+    assert all(quantizer.node.startswith("embedding") and quantizer.dtype == "int8" for quantizer in tables_of(spec))
+    assert "LayerNorm" in spec.float_layers["network.bert.embeddings.LayerNorm"]
+    skipped = place(graph, CPU, ("network.bert.embeddings.*",))
+    assert tables_of(skipped) == []
+    assert "skip" in skipped.float_layers["network.bert.embeddings.word_embeddings"]
+    assert tables_of(place(graph, GPU)) == []
+
+
+class Tables(nn.Module):
+    """Two tables, of so many rows each, and one that is read twice."""
+
+    def __init__(self, rows: int) -> None:
+        super().__init__()
+        self.words = nn.Embedding(rows, 8)
+        self.twice = nn.Embedding(100, 8)
+        self.head = nn.Linear(8, 2)
+
+    def forward(self, ids: torch.Tensor) -> torch.Tensor:
+        return self.head(self.words(ids) + self.twice(ids) + self.twice(ids + 1)).mean(1)
+
+
+@pytest.mark.parametrize(("rows", "count"), [(63, 0), (64, 1)])
+def test_small_tables_and_those_with_several_readers_stay(rows: int, count: int) -> None:
+    torch.manual_seed(0)
+    graph = capture(Tables(rows).eval(), (torch.randint(0, 60, (2, 5)),))
+    assert len(tables_of(place(graph, CPU))) == count
