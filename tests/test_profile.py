@@ -195,3 +195,62 @@ def test_chain_faults(tmp_path: Path) -> None:
     assert chain_faults(load_profile(write(tmp_path, GOOD))) == []
     wrong = load_profile(write(tmp_path, GOOD + '[[stage]]\nkind = "shrink"\n'))
     assert chain_faults(wrong) == ["stage 3 (shrink) takes a torch module, but stage 2 (write) gives an ONNX file"]
+
+
+TEXT = (
+    GOOD
+    + """
+[[text.stage]]
+kind = "shrink"
+ratio = 0.25
+[[text.stage]]
+kind = "shrink"
+order = "random"
+[[text.stage]]
+kind = "write"
+"""
+)
+
+
+def test_text_networks_go_through_stages_of_their_own(tmp_path: Path) -> None:
+    profile = load_profile(write(tmp_path, TEXT))
+    assert profile.stages == (Shrink(ratio=0.5), Write())
+    text = profile.for_text()
+    assert text.stages == (Shrink(ratio=0.25), Shrink(order="random"), Write())
+    assert text.for_text() == text and text.target == profile.target
+    assert [stage["kind"] for stage in text.as_dict()["stages"]] == ["shrink", "shrink", "write"]
+    plain = load_profile(write(tmp_path, GOOD, "plain.toml"))
+    assert plain.for_text() == plain
+
+
+def test_an_override_reaches_every_list_that_has_its_stage(tmp_path: Path) -> None:
+    once = write(tmp_path, GOOD + '[[text.stage]]\nkind = "shrink"\n')
+    profile = load_profile(once, ["shrink.order=random"])
+    assert profile.stages[0] == Shrink(ratio=0.5, order="random")
+    assert profile.for_text().stages == (Shrink(order="random"),)
+    twice = load_profile(write(tmp_path, TEXT), ["shrink#2.ratio=0.75", "shrink.ratio=0.4"])
+    assert twice.for_text().stages[1] == Shrink(ratio=0.75, order="random")
+    assert twice.stages[0] == Shrink(ratio=0.4) and twice.for_text().stages[0] == Shrink(ratio=0.25)
+
+
+def test_extending_keeps_the_text_stages_or_replaces_them(tmp_path: Path) -> None:
+    write(tmp_path, TEXT, "base.toml")
+    kept = load_profile(write(tmp_path, 'extends = "base.toml"\n[[stage]]\nkind = "write"\n'))
+    assert kept.stages == (Write(),) and len(kept.for_text().stages) == 3
+    own = load_profile(write(tmp_path, 'extends = "base.toml"\n[[text.stage]]\nkind = "write"\n'))
+    assert own.for_text().stages == (Write(),) and len(own.stages) == 2
+
+
+def test_faults_of_text_stages_say_so(tmp_path: Path) -> None:
+    bad = (
+        GOOD + '[[text.stage]]\nkind = "shrnk"\n[[text.stage]]\nkind = "shrink"\nratio = 2\n[[text.stage]]\nratio = 1\n'
+    )
+    message = faults(tmp_path, bad)
+    for part in (
+        "text stage 1: no stage 'shrnk'; did you mean 'shrink'?",
+        "text stage 2 (shrink): ratio: got 2, wanted less than 1",
+        "text stage 3: no kind",
+    ):
+        assert part in message
+    assert "wanted tables [[text.stage]]" in faults(tmp_path, GOOD + "[text]\nstages = 3\n")
+    assert "no [[stage]]" in faults(tmp_path, '[target]\nruntime="onnxruntime"\n[[text.stage]]\nkind="write"\n')

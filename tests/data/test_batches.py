@@ -1,4 +1,5 @@
 import numpy as np
+import small_texts
 import torch
 
 from compressor.data import Augment, Data, Normalise, TensorSplit
@@ -126,3 +127,49 @@ def test_batches_cover_a_split_in_order() -> None:
     batches = list(counted().batches("test", 4))
     assert [len(batch.labels) for batch in batches] == [4, 4, 2]
     assert torch.cat([batch.indices for batch in batches]).tolist() == list(range(10))
+
+
+def test_texts_of_about_one_length_share_a_batch() -> None:
+    data = small_texts.sentence_data(small_texts.encoder(), train=240)
+    lengths = data.train.lengths  # type: ignore[attr-defined]
+    assert data.has_lengths and not counted().has_lengths
+    batches = list(data.training_batches(16, seed=0, epoch=0))
+    seen = torch.cat([batch.indices for batch in batches])
+    assert len(batches) == data.steps_per_epoch(16) and len(seen.unique()) == len(seen)
+    padding = sum(float((batch.inputs[1] == 0).sum()) for batch in batches)
+    plain = torch.randperm(len(data.train))[: len(seen)].split(16)
+    wanted = sum(float((lengths[batch].max() - lengths[batch]).sum()) for batch in plain)
+    assert padding < wanted / 4
+    # The order is that of the seed and the epoch, and long and short batches alternate.
+    first, again, later = (
+        torch.cat([batch.indices for batch in data.training_batches(16, 0, epoch)]) for epoch in (0, 0, 1)
+    )
+    assert torch.equal(first, again) and not torch.equal(first, later)
+    means = [float(batch.inputs[1].sum(1).float().mean()) for batch in batches]
+    assert means != sorted(means)
+
+
+def test_ranks_share_batches_of_one_length() -> None:
+    data = small_texts.sentence_data(small_texts.encoder())
+    whole = [batch.indices.tolist() for batch in data.training_batches(8, 0, 0)]
+    parts = [[b.indices.tolist() for b in data.training_batches(8, 0, 0, rank=rank, world=2)] for rank in (0, 1)]
+    for step, indices in enumerate(whole):
+        assert sorted(parts[0][step] + parts[1][step]) == sorted(indices)
+
+
+def test_data_is_seen_by_each_network_in_its_own_tokens() -> None:
+    raw = small_texts.sentence_data()
+    bert, roberta = (small_texts.encoder(kind).info.tokenizer for kind in ("bert", "roberta"))
+    assert bert is not None and roberta is not None
+    seen = raw.seen_by(bert)
+    assert raw.tokenizer is None and seen.tokenizer == bert
+    assert seen.seen_by(bert) is seen and seen.seen_by(None) is seen
+    other = seen.seen_by(roberta)
+    assert len(seen.batch("test", torch.arange(4)).inputs) == 3
+    assert len(other.batch("test", torch.arange(4)).inputs) == 2
+    assert torch.equal(other.validation.labels, seen.validation.labels)
+    assert other.fingerprint == seen.fingerprint == raw.fingerprint
+    images = counted()
+    assert torch.equal(
+        images.seen_by(bert).batch("train", torch.arange(3)).inputs[0], images.train.fetch(torch.arange(3))[0]
+    )

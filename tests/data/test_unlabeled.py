@@ -2,14 +2,17 @@
 
 from pathlib import Path
 
+import encoders
 import numpy as np
 import pytest
+import small_texts
 import torch
 from PIL import Image
 
 from compressor.data.batches import UNLABELED, Subset, TensorSplit
 from compressor.data.load import load_data, shorten
-from compressor.data.unlabeled import Joined, load_unlabeled, only_labelled, with_unlabeled
+from compressor.data.tokenizer import engine
+from compressor.data.unlabeled import Bare, Joined, load_unlabeled, only_labelled, with_unlabeled
 from compressor.errors import DataError
 
 
@@ -87,3 +90,53 @@ def test_what_does_not_fit_is_refused(tmp_path: Path) -> None:
     ):
         with pytest.raises(DataError, match=words):
             load_unlabeled(data, name if name == "missing" else str(tmp_path / name))
+
+
+def test_other_inputs_are_other_data(tmp_path: Path) -> None:
+    data = load_data("digits")
+    digests = []
+    for value in (0, 0, 1):
+        np.savez(tmp_path / "more.npz", x_train=np.full((5, 8, 8), value, np.uint8))
+        digests.append(load_unlabeled(data, str(tmp_path / "more.npz")).fingerprint)
+        Image.fromarray(np.full((8, 8), value, np.uint8)).save(tmp_path / "one.png")
+        digests.append(load_unlabeled(data, str(tmp_path)).fingerprint)
+    assert digests[0] == digests[2] != digests[4]
+    assert digests[1] == digests[3] != digests[5]
+    parts = [with_unlabeled(data, Subset(data.test, torch.arange(start, 50)), "x").fingerprint for start in (0, 1)]
+    assert parts[0] != parts[1]
+
+
+def test_texts_of_both_splits_are_padded_to_the_longest() -> None:
+    data = small_texts.sentence_data(small_texts.encoder("roberta"))
+    joined = Joined(Subset(data.train, torch.tensor([0, 1])), Bare(data.test))
+    lengths = joined.lengths
+    assert lengths is not None and len(lengths) == len(joined) == 34
+    order = torch.tensor([33, 0, 5, 1])
+    ids, mask = joined.fetch(order)
+    assert mask.sum(1).tolist() == lengths[order].tolist() and ids.shape[1] == int(lengths[order].max())
+    alone = [joined.fetch(place[None])[0][0] for place in order]
+    for row, own in zip(ids, alone, strict=True):
+        assert torch.equal(row[: len(own)], own)
+    again = joined.with_tokenizer(small_texts.encoder("bert").info.tokenizer)  # type: ignore[arg-type]
+    assert len(again.fetch(order)) == 3 and again.labels[2] == UNLABELED
+
+
+def test_a_table_of_texts_without_labels(tmp_path: Path) -> None:
+    data = small_texts.sentence_data(small_texts.encoder())
+    rows = [{"id": place, "text": row["text"]} for place, row in enumerate(encoders.sentences(20, 9))]
+    path = encoders.write_rows(tmp_path / "more.jsonl", rows)
+    joined = load_unlabeled(data, str(path))
+    assert joined.unlabeled == 20 and len(joined.train) == len(data.train) + 20
+    last = joined.batch("train", torch.tensor([len(joined.train) - 1]))
+    assert data.tokenizer is not None
+    assert last.inputs[0][0].tolist() == engine(data.tokenizer).encode(rows[-1]["text"]).ids
+    assert sum(len(batch.labels) for batch in joined.training_batches(8, 0, 0)) == len(joined.train) // 8 * 8
+    changed = encoders.write_rows(tmp_path / "more.jsonl", [*rows[:-1], {"id": 0, "text": "else"}])
+    assert load_unlabeled(data, str(changed)).fingerprint != joined.fingerprint
+    with pytest.raises(DataError, match="no column 'review'"):
+        load_unlabeled(data, str(path), {"text": "review"})
+    for name in ("none.jsonl", "."):
+        with pytest.raises(DataError, match="no file"):
+            load_unlabeled(data, str(tmp_path / "images" / name))
+    with pytest.raises(DataError, match="texts need a tokenizer"):
+        load_unlabeled(load_data("digits"), str(path))
