@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import encoders
 import pytest
 from click.testing import CliRunner, Result
 
@@ -44,3 +45,52 @@ def test_wrong_input(tmp_path: Path) -> None:
     assert unknown.exit_code == 2 and "resnt" in unknown.stderr
     assert train(*NETWORK, "--data", "digits").exit_code == 2
     assert list(tmp_path.iterdir()) == []
+
+
+def pretrained(folder: Path) -> Path:
+    """An encoder without a head."""
+    import transformers
+
+    encoders.encoder_folder(folder)
+    transformers.BertModel.from_pretrained(folder, add_pooling_layer=False).save_pretrained(folder)
+    return folder
+
+
+def test_a_pretrained_folder_is_fine_tuned_to_a_folder(tmp_path: Path) -> None:
+    import transformers
+
+    from compressor.loading import load_file
+
+    folder, data = pretrained(tmp_path / "bert"), encoders.sentence_folder(tmp_path / "data", 256, 32)
+    settings = [word for one in ("epochs=6", "lr=5e-3", "batch_size=16") for word in ("--set", one)]
+    done = train(folder, "--data", data, "--out", tmp_path / "tuned", *settings)
+    assert done.exit_code == 0, done.output
+    assert f"next: compress run --profile mobile-cpu --data {data} {tmp_path / 'tuned'}" in done.stdout
+    assert float(done.stdout.split("accuracy ")[1].split()[0]) > 0.9
+    tuned = load_file(tmp_path / "tuned")
+    assert tuned.info.classes == ("bad", "good") and tuned.info.untrained == ()
+    theirs = transformers.pipeline("text-classification", str(tmp_path / "tuned"))
+    assert theirs("a wonderful , brilliant film")[0]["label"] == "good"
+    assert not list(tmp_path.glob("*.training"))
+    # On from there, its head as it is; and as a checkpoint, which names its data.
+    again = train(tmp_path / "tuned", "--data", data, "--out", tmp_path / "again.pt", "--set", "train.epochs=1")
+    assert again.exit_code == 0, again.output
+    assert load_file(tmp_path / "again.pt").info.data == str(data)
+
+
+def test_a_new_head_is_drawn_under_the_seed(tmp_path: Path) -> None:
+    folder, data = pretrained(tmp_path / "bert"), encoders.sentence_folder(tmp_path / "data", 32, 8)
+    weights = []
+    for name, seed in (("a", 0), ("b", 0), ("c", 1)):
+        options = ("--data", data, "--out", tmp_path / name, "--set", "train.epochs=1", "--seed", seed)
+        assert train(folder, *map(str, options)).exit_code == 0
+        weights.append((tmp_path / name / "model.safetensors").read_bytes())
+    assert weights[0] == weights[1] != weights[2]
+
+
+def test_text_settings_are_gentler() -> None:
+    from compressor.models import ModelInfo, TokenizerSpec
+
+    text = train_settings((), ModelInfo(tokenizer=TokenizerSpec(content="{}")))
+    assert text.lr < train_settings(()).lr
+    assert train_settings(("lr=0.1",), ModelInfo(tokenizer=TokenizerSpec(content="{}"))).lr == 0.1
