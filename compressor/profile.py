@@ -132,16 +132,9 @@ def load_profile(name_or_path: str, overrides: Sequence[str] = ()) -> Profile:
         count = "1 fault" if len(found) == 1 else f"{len(found)} faults"
         raise ProfileError(f"profile '{name_or_path}' has {count}:{listed}", f"compress profiles check {name_or_path}")
     assert target is not None and budget is not None
-    return Profile(
-        path.stem,
-        str(raw["summary"]),
-        target,
-        budget,
-        stages["stage"],
-        extends,
-        tuple(overrides),
-        stages["text"],
-    )
+    summary = str(raw["summary"])
+    lists = stages["stage"], stages["text"]
+    return Profile(path.stem, summary, target, budget, lists[0], extends, tuple(overrides), lists[1])
 
 
 def _where(name: str, index: int) -> str:

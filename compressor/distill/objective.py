@@ -35,6 +35,9 @@ def labels_only(ctx: RunContext, kd: KdSettings | None = None) -> Objective:
 class Distillation:
     """``(1 - alpha) * labels + alpha * response + sum of weighted feature terms``, as an objective.
 
+    With ``schedule = "decay"`` alpha falls linearly to 0: a student learns faster from a teacher at first, and is
+    kept from passing it at the end (Cho and Hariharan 2019, https://arxiv.org/abs/1910.01348, section 5).
+
     Args:
         ctx: Gives the task and the teachers, at least one.
         kd: What is mixed.
@@ -78,7 +81,8 @@ class Distillation:
         elif bool(counted.any()):
             share = float(counted.float().mean())
             terms["kd"] = share * self._response(logits[counted], wanted[counted], labels[counted])
-        weights = {"labels": 1 - kd.alpha, "kd": kd.alpha}
+        alpha = kd.alpha * (1 - progress) if kd.schedule == "decay" else kd.alpha
+        weights = {"labels": 1 - alpha, "kd": alpha}
         for term in self.terms:
             terms[term.settings.loss] = term.value(features, answers.features, mask)
             weights[term.settings.loss] = term.weight(progress)

@@ -35,6 +35,11 @@ class KdSettings(BaseModel):
     alpha: float = Field(
         default=0.9, ge=0, le=1, description="share of the distillation term; the labels' loss has the rest"
     )
+    schedule: Literal["constant", "decay"] = Field(
+        default="constant",
+        description="of alpha: 'decay' lets it fall to 0 at the last step, for a student that comes near its teacher "
+        "and would be held back by it",
+    )
     temperature: float = Field(
         default=1.0, gt=0, description="softens both sides' class probabilities; a small student does best with 1"
     )

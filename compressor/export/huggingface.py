@@ -13,10 +13,12 @@ from compressor.models import ModelInfo
 from compressor.structure import manifest_of
 
 PREFIX = "network."
+# Beside a network that its configuration doesn't describe: the shapes of its tensors, for our own loader.
+SHAPES = "shapes.json"
 
 
 def write_huggingface(module: nn.Module, info: ModelInfo, folder: Path) -> bool:
-    """Write ``config.json``, ``model.safetensors`` and the tokenizer's files.
+    """Write ``config.json``, ``model.safetensors`` and the tokenizer's files, and ``shapes.json`` where it is needed.
 
     Args:
         module: A ``TextNetwork``, on any device; left untouched.
@@ -28,14 +30,12 @@ def write_huggingface(module: nn.Module, info: ModelInfo, folder: Path) -> bool:
         pruned: it computes the size of a head from the network's width.
     """
     write_configuration(info, folder)
-    write_weights(module, folder)
-    return is_expressible(module, info)
-
-
-def write_weights(module: nn.Module, folder: Path) -> None:
-    """Write ``model.safetensors`` under the names that transformers has for the tensors."""
     state = {key.removeprefix(PREFIX): value.detach().cpu().contiguous() for key, value in module.state_dict().items()}
     write_atomically(folder / "model.safetensors", bytes_of_tensors(state, metadata={"format": "pt"}))
+    expressible = is_expressible(module, info)
+    if not expressible:
+        write_atomically(folder / SHAPES, json.dumps(manifest_of(module)).encode())
+    return expressible
 
 
 def write_configuration(info: ModelInfo, folder: Path) -> None:

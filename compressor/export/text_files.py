@@ -4,7 +4,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from compressor.export.huggingface import is_expressible, write_configuration, write_weights
+from compressor.export.huggingface import write_configuration, write_huggingface
 from compressor.export.onnx import write_atomically
 from compressor.factories.text_network import CLASSES, text_network
 from compressor.models import ModelInfo, OnnxModel, QuantizedModel, TorchForm
@@ -39,7 +39,7 @@ OPENS = (
 )
 DOES_NOT_OPEN = (
     "`transformers/` holds the same weights in float32, before rounding. The transformers library can't build this\n"
-    "network: {why}. `compressor.load_model` reads the folder, by its `structure.json`."
+    'network: {why}.\n`compressor.load_model("this folder/transformers")` can, by its `shapes.json`.'
 )
 
 
@@ -53,9 +53,7 @@ def write_text_files(model: TorchForm, exported: OnnxModel) -> list[str]:
     assert info.factory is not None and info.tokenizer is not None
     write_configuration(info, folder)
     module = float_module(model)
-    write_configuration(info, folder / FOLDER)
-    write_weights(module, folder / FOLDER)
-    opens = is_expressible(module, info)
+    opens = write_huggingface(module, info, folder / FOLDER)
     why = "" if opens else _why(module, info)
     auto = CLASSES[info.factory.arguments["task"]]
     weights = OPENS.format(auto=auto) if opens else DOES_NOT_OPEN.format(why=why)

@@ -7,12 +7,16 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file as read_safetensors
 
 from compressor.errors import InputError, ModelFileError, UntrustedError, did_you_mean
-from compressor.export.huggingface import PREFIX
+from compressor.export.huggingface import PREFIX, SHAPES
 from compressor.extras import require
 from compressor.factories.text_network import CLASSES, TextNetwork, config_of, reference_of, text_network, with_classes
+from compressor.loading.weights import load_tensors
 from compressor.models import InputSpec, ModelInfo, TokenizerSpec, TorchModel
+from compressor.structure import apply_shapes
 
 CONFIG, WEIGHTS, PICKLED = "config.json", "model.safetensors", "pytorch_model.bin"
 # What any of the library's tokenizers is saved as.
@@ -61,25 +65,13 @@ def load_huggingface(folder: Path, task: str | None = None, trust: bool = False)
             f"{folder / PICKLED} is a pickle, and reading it would run code from it",
             f"a folder with {WEIGHTS}, or --trust if you made the file",
         )
-    kind = getattr(library, CLASSES[task])
     library.utils.logging.set_verbosity_error()
     library.utils.logging.disable_progress_bar()
-    try:
-        network, loaded = kind.from_pretrained(
-            folder,
-            config=config,
-            local_files_only=True,
-            trust_remote_code=False,
-            use_safetensors=not pickled,
-            attn_implementation="eager",
-            output_loading_info=True,
-            ignore_mismatched_sizes=True,
-        )
-    except Exception as error:
-        reason = str(error).strip().partition("\n")[0]
-        raise ModelFileError(f"{folder} can't be loaded: {type(error).__name__}: {reason}", "copy it again") from None
-    untrained = tuple(sorted(loaded["missing_keys"]))
-    _check_weights(folder, network, untrained, loaded["mismatched_keys"])
+    untrained: tuple[str, ...] = ()
+    if (folder / SHAPES).is_file():
+        network = _narrowed(folder, values, task)
+    else:
+        network, untrained = _pretrained(folder, config, task, pickled)
     if task != _task_of(values):
         # Another task's head is of no use, even where its shape fits.
         heads = {name for name, _ in network.named_parameters() if name.startswith(HEAD)}
@@ -98,6 +90,40 @@ def load_huggingface(folder: Path, task: str | None = None, trust: bool = False)
         untrained=untrained,
     )
     return TorchModel(TextNetwork(network.float()).eval(), info)
+
+
+def _pretrained(folder: Path, config: Any, task: str, pickled: bool) -> tuple[Any, tuple[str, ...]]:
+    """The library's own network with the folder's weights, and which tensors had none."""
+    kind = getattr(require("transformers"), CLASSES[task])
+    try:
+        network, loaded = kind.from_pretrained(
+            folder,
+            config=config,
+            local_files_only=True,
+            trust_remote_code=False,
+            use_safetensors=not pickled,
+            attn_implementation="eager",
+            output_loading_info=True,
+            ignore_mismatched_sizes=True,
+        )
+    except Exception as error:
+        reason = str(error).strip().partition("\n")[0]
+        raise ModelFileError(f"{folder} can't be loaded: {type(error).__name__}: {reason}", "copy it again") from None
+    untrained = tuple(sorted(loaded["missing_keys"]))
+    _check_weights(folder, network, untrained, loaded["mismatched_keys"])
+    return network, untrained
+
+
+def _narrowed(folder: Path, values: dict[str, Any], task: str) -> Any:
+    """A network with fewer heads than its configuration can say: built by it, then cut to the shapes beside it."""
+    module = text_network(values, task)
+    try:
+        apply_shapes(module, json.loads((folder / SHAPES).read_text(encoding="utf-8")))
+        tensors = read_safetensors(folder / WEIGHTS)
+    except (SafetensorError, OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise ModelFileError(f"{folder} can't be loaded: {error}", "copy the folder again, whole") from None
+    load_tensors(module, {f"{PREFIX}{name}": tensor for name, tensor in tensors.items()}, str(folder / WEIGHTS))
+    return module.network
 
 
 def _task_of(values: dict[str, Any]) -> str:

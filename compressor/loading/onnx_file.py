@@ -6,9 +6,10 @@ from pathlib import Path
 import onnx
 from pydantic import ValidationError
 
+from compressor.data.tokenizer import engine
 from compressor.errors import ModelFileError
 from compressor.export.onnx import PREFIX
-from compressor.models import InputSpec, ModelInfo, OnnxModel
+from compressor.models import InputSpec, ModelInfo, OnnxModel, TokenizerSpec
 
 ROUNDED = frozenset({"QuantizeLinear", "DequantizeLinear", "QLinearConv", "QLinearMatMul", "MatMulInteger"})
 MIN_BYTES = 16
@@ -30,10 +31,31 @@ def load_onnx(path: Path) -> OnnxModel:
         info = _info(proto)
     except (ValueError, TypeError, KeyError, ValidationError) as error:
         raise ModelFileError(f"{path}: its metadata doesn't fit: {error}", "export it again") from None
+    if any(spec.shape == (-1,) for spec in info.inputs):
+        info = info.model_copy(update={"tokenizer": _tokenizer_beside(path, tuple(spec.name for spec in info.inputs))})
     types = {tensor.data_type for tensor in proto.graph.initializer}
     if any(node.op_type in ROUNDED for node in proto.graph.node):
         return OnnxModel(path, info, "int8")
     return OnnxModel(path, info, "fp16" if onnx.TensorProto.FLOAT16 in types else "fp32")
+
+
+def _tokenizer_beside(path: Path, inputs: tuple[str, ...]) -> TokenizerSpec:
+    """The tokenizer in a text network's folder: it is too large for the file's metadata.
+
+    Raises:
+        ModelFileError: It isn't there, or can't be read.
+    """
+    try:
+        content = path.with_name("tokenizer.json").read_text(encoding="utf-8")
+        settings = json.loads(path.with_name("tokenizer_config.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise ModelFileError(
+            f"{path} is a text network, and its tokenizer beside it can't be read: {error}",
+            "copy the whole folder: tokenizer.json and tokenizer_config.json belong to the model",
+        ) from None
+    spec = TokenizerSpec(content=content, config=settings, max_length=int(settings["model_max_length"]), inputs=inputs)
+    pad = engine(spec).token_to_id(str(settings.get("pad_token", "")))
+    return spec.model_copy(update={"pad_id": pad or 0})
 
 
 def _info(proto: onnx.ModelProto) -> ModelInfo:

@@ -3,6 +3,7 @@
 from dataclasses import replace
 from pathlib import Path
 
+import pytest
 import small
 import torch
 from torch.nn import functional
@@ -30,6 +31,15 @@ def test_shares_and_terms(tmp_path: Path) -> None:
     loss.total.backward()
     assert all(p.grad is None for p in ctx.reference.module.parameters())
     assert all(p.grad is not None for p in student.parameters())
+
+
+def test_the_teachers_share_falls_to_nothing(tmp_path: Path) -> None:
+    ctx = small.small_context(tmp_path)
+    student = small.small_model(seed=1).module
+    batch = ctx.data.batch("train", torch.arange(16))
+    objective = Distillation(ctx, KdSettings(alpha=0.8, schedule="decay"), student)
+    for progress, alpha in ((0.0, 0.8), (0.25, 0.6), (1.0, 0.0)):
+        assert objective(student, batch, progress).weights == pytest.approx({"labels": 1 - alpha, "kd": alpha})
 
 
 def test_teachers_are_averaged_by_weight(tmp_path: Path) -> None:
