@@ -10,7 +10,8 @@ from torch import nn
 
 from compressor.context import RunContext, Teacher
 from compressor.data import Data
-from compressor.data.batches import Normalise, TensorSplit
+from compressor.data.batches import TensorSplit
+from compressor.data.images import Normalise
 from compressor.export.onnx import export_onnx
 from compressor.models import InputSpec, ModelInfo, OnnxModel, TorchModel
 from compressor.target import Target

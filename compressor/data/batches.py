@@ -8,15 +8,13 @@ from typing import Literal, Protocol
 import torch
 from torch import Tensor
 
+from compressor.data.images import Augment, Normalise
 from compressor.data.labels import UNLABELED as UNLABELED
 from compressor.data.labels import labelled
 from compressor.data.lengths import by_length, lengths_of, places_of, tokenized
 from compressor.models import TokenizerSpec
 
 SplitName = Literal["train", "validation", "test"]
-# Random erasing's ranges: the box's share of the image, and how much taller than wide it may be times how much wider.
-ERASED_AREA = (0.02, 0.33)
-ERASED_ASPECT = 3.0
 
 
 class Split(Protocol):
@@ -92,83 +90,6 @@ class Subset:
     def with_tokenizer(self, spec: TokenizerSpec) -> "Subset":
         """The same samples, tokenized otherwise."""
         return Subset(tokenized(self.parent, spec), self.indices)
-
-
-@dataclass(frozen=True)
-class Normalise:
-    """uint8 images to floats: divide by 255, subtract ``mean``, divide by ``std`` (per channel)."""
-
-    mean: tuple[float, ...]
-    std: tuple[float, ...]
-
-    def __call__(self, images: Tensor) -> Tensor:
-        """uint8 or float (N, C, H, W) in 0..255 to float32, normalised, contiguous."""
-        shape = (1, -1, 1, 1)
-        mean = torch.tensor(self.mean).view(shape)
-        scale = torch.tensor(self.std).view(shape)
-        return (images.to(torch.float32) / 255 - mean) / scale
-
-
-@dataclass(frozen=True)
-class Views:
-    """What chance has drawn for each sample's augmentation.
-
-    Args:
-        shift: int64 (N, 2), rows and columns, each in 0..2*crop; crop means no shift.
-        mirror: bool (N,).
-        erase: float (N, 5) in 0..1: whether, area, aspect, top, left; read by ``Augment``.
-    """
-
-    shift: Tensor
-    mirror: Tensor
-    erase: Tensor
-
-    def of(self, indices: Tensor) -> "Views":
-        """The draws of some samples."""
-        return Views(self.shift[indices], self.mirror[indices], self.erase[indices])
-
-
-@dataclass(frozen=True)
-class Augment:
-    """Image augmentation: shift by up to ``crop`` pixels (zero padding), mirror half, erase a box of some.
-
-    Random erasing (Zhong et al. 2017, https://arxiv.org/abs/1708.04896) sets a box of 2 % to 33 % of the image,
-    with sides 1:3 to 3:1, to zero; here with probability ``erase``.
-    """
-
-    crop: int = 0
-    flip: bool = False
-    erase: float = 0.0
-
-    def draw(self, count: int, chance: torch.Generator) -> Views:
-        """The draws for so many samples."""
-        shift = torch.randint(0, 2 * self.crop + 1, (count, 2), generator=chance)
-        mirror = torch.rand(count, generator=chance) < 0.5
-        return Views(shift, mirror, torch.rand((count, 5), generator=chance))
-
-    def __call__(self, images: Tensor, views: Views) -> Tensor:
-        """Augment (N, C, H, W)."""
-        count, _, height, width = images.shape
-        padded = torch.nn.functional.pad(images, (self.crop,) * 4)
-        rows = views.shift[:, :1] + torch.arange(height)
-        columns = views.shift[:, 1:] + torch.arange(width)
-        if self.flip:
-            columns = torch.where(views.mirror[:, None], columns.flip(1), columns)
-        sample = torch.arange(count)[:, None, None]
-        moved = padded[sample, :, rows[:, :, None], columns[:, None, :]].permute(0, 3, 1, 2).contiguous()
-        return moved.masked_fill_(self._boxes(views.erase, height, width), 0) if self.erase else moved
-
-    def _boxes(self, drawn: Tensor, height: int, width: int) -> Tensor:
-        """Which pixels are erased, bool (N, 1, H, W): true in the boxes."""
-        chosen, area, aspect, top, left = drawn.unsqueeze(2).unbind(1)
-        side = torch.sqrt(ERASED_AREA[0] + (ERASED_AREA[1] - ERASED_AREA[0]) * area)
-        stretch = ERASED_ASPECT ** (aspect - 0.5)
-        tall, wide = (side * stretch * height).clamp(max=height), (side / stretch * width).clamp(max=width)
-        first_row, first_column = top * (height - tall), left * (width - wide)
-        rows, columns = torch.arange(height) + 0.5, torch.arange(width) + 0.5
-        inside_rows = (rows >= first_row) & (rows < first_row + tall)
-        inside_columns = (columns >= first_column) & (columns < first_column + wide) & (chosen < self.erase)
-        return (inside_rows[:, :, None] & inside_columns[:, None, :])[:, None]
 
 
 @dataclass(frozen=True)

@@ -7,8 +7,9 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from compressor.data.batches import Data, Normalise, Split, Subset, TensorSplit
+from compressor.data.batches import Data, Split, Subset, TensorSplit
 from compressor.data.checks import check_labels, check_tags, check_values
+from compressor.data.images import Normalise
 from compressor.data.source import Arguments, Source
 from compressor.errors import DataError
 from compressor.models import InputSpec
