@@ -23,6 +23,8 @@ class Target(BaseModel):
     max_batch_size: int = Field(
         default=8, ge=1, description="upper end of the TensorRT engine's shape range; its optimum is batch_size"
     )
+    length: int = Field(default=32, ge=2, description="of texts: tokens that a TensorRT engine is best at")
+    max_length: int = Field(default=512, ge=2, description="of texts: upper end of the engine's shape range")
 
 
 class Budget(BaseModel):

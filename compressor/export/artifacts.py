@@ -7,6 +7,7 @@ from pathlib import Path
 import onnx
 
 from compressor.export.onnx import write_atomically
+from compressor.export.tensorrt import shape_range_of
 from compressor.models import OnnxModel
 from compressor.target import Target
 
@@ -16,7 +17,7 @@ DEVICE_PAGE = """\
 `{model}` is a strongly typed ONNX file: the engine's types are the file's, so no precision flags are needed.
 An engine runs only on the kind of device and the TensorRT version that built it. On the device, in this folder:
 
-    python3 build_engine.py --batch {batch} --max-batch {max_batch}
+    python3 build_engine.py --batch {batch} --max-batch {max_batch}{lengths}
 
 It needs TensorRT 10 or 11 and numpy, writes `model.engine`, times it and writes `model.json`. The same with
 TensorRT's own tool (`/usr/src/tensorrt/bin/trtexec` on a Jetson):
@@ -35,7 +36,11 @@ def write_device_kit(model: OnnxModel, target: Target) -> list[Path]:
     page = model.path.with_name("TENSORRT.md")
     largest = max(target.max_batch_size, target.batch_size)
     text = DEVICE_PAGE.format(
-        model=model.path.name, batch=target.batch_size, max_batch=largest, trtexec=trtexec_line(model, target)
+        model=model.path.name,
+        batch=target.batch_size,
+        max_batch=largest,
+        lengths=f" --length {target.length} --max-length {target.max_length}" if model.info.tokenizer else "",
+        trtexec=trtexec_line(model, target),
     )
     write_atomically(page, text.encode())
     return [_copy("build_engine.py", model.path.parent), page]
@@ -45,11 +50,10 @@ def trtexec_line(model: OnnxModel, target: Target) -> str:
     """The command that builds the engine with NVIDIA's own tool."""
     graph = onnx.load(model.path, load_external_data=False).graph
     samples = {given.name: [axis.dim_value for axis in given.type.tensor_type.shape.dim][1:] for given in graph.input}
-    largest = max(target.max_batch_size, target.batch_size)
-    ends = {"min": 1, "opt": target.batch_size, "max": largest}
+    ends = {name: shape_range_of(tuple(sample), target) for name, sample in samples.items()}
     ranges = " ".join(
-        f"--{end}Shapes=" + ",".join(f"{name}:{'x'.join(map(str, (batch, *s)))}" for name, s in samples.items())
-        for end, batch in ends.items()
+        f"--{end}Shapes=" + ",".join(f"{name}:{'x'.join(map(str, sizes[place]))}" for name, sizes in ends.items())
+        for place, end in enumerate(("min", "opt", "max"))
     )
     return f"trtexec --onnx={model.path.name} --stronglyTyped --saveEngine=model.engine {ranges}"
 

@@ -68,7 +68,8 @@ def lint_tensorrt(path: Path) -> list[str]:
     """Which of TensorRT's rules for explicit quantization a file breaks; empty where none.
 
     Every Conv and every Gemm or MatMul with a stored weight reads int8 through DequantizeLinear on both
-    sides, no zero_point differs from 0, no int32 is dequantized, graph inputs and outputs are float32.
+    sides, no zero_point differs from 0, no int32 is dequantized, graph inputs and outputs are float32,
+    or int64 for token ids.
     """
     graph = onnx.load(path).graph
     stored = {tensor.name: tensor for tensor in graph.initializer}
@@ -88,8 +89,9 @@ def lint_tensorrt(path: Path) -> list[str]:
             )
     for value in (*graph.input, *graph.output):
         kind = value.type.tensor_type.elem_type
-        if kind != TensorProto.FLOAT:
-            faults.append(f"'{value.name}' at the graph's end is {TensorProto.DataType.Name(kind)}, wanted FLOAT")
+        if kind not in (TensorProto.FLOAT, TensorProto.INT64):
+            found = TensorProto.DataType.Name(kind)
+            faults.append(f"'{value.name}' at the graph's end is {found}, wanted FLOAT, or INT64 for token ids")
     return faults
 
 

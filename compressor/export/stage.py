@@ -197,9 +197,14 @@ class Export(Stage):
             dynamic.unlink()
 
     def _for_tensorrt(self, exported: OnnxModel, ctx: RunContext, metrics: dict[str, Any], notes: list[str]) -> None:
-        write_device_kit(exported, ctx.target)
+        target = ctx.target
+        if exported.info.tokenizer is not None:
+            # No further than the network has positions.
+            longest = min(target.max_length, exported.info.tokenizer.max_length)
+            target = target.model_copy(update={"max_length": longest, "length": min(target.length, longest)})
+        write_device_kit(exported, target)
         if can_validate():
-            complaints = validate_for_tensorrt(exported.path, ctx.target)
+            complaints = validate_for_tensorrt(exported.path, target)
             metrics["builds_in_tensorrt_rtx"] = not complaints
             verdict = "refuses the graph: " + "; ".join(complaints[:3]) if complaints else "builds the graph"
             notes.append(f"TensorRT-RTX, which has TensorRT's parser and rules and builds without a GPU, {verdict}")
@@ -208,7 +213,7 @@ class Export(Stage):
             notes.append(f"no engine here ({reason}); on the device: python3 build_engine.py in this folder")
             return
         ctx.progress(Progress("export", message="building the engine"))
-        engine = build_engine(exported, exported.path.with_name("model.engine"), ctx.target)
+        engine = build_engine(exported, exported.path.with_name("model.engine"), target)
         metrics["engine"] = engine.path.name
         notes.append(f"model.engine runs on {engine.device} with this TensorRT alone")
 

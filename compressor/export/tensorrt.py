@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 SHOWN = 5
 # TensorRT-RTX builds ahead of time for a named architecture; which one is of no account for a check.
 CHECKED_CAPABILITY = "SM86"
+# Tokens of an empty text: where it begins and ends.
+SHORTEST = 2
 
 
 def build_engine(model: OnnxModel, path: Path, target: Target) -> EngineModel:
@@ -101,15 +103,27 @@ def serialize_engine(
 def _shape_range(
     builder: "tensorrt.Builder", network: "tensorrt.INetworkDefinition", target: Target
 ) -> "tensorrt.IOptimizationProfile":
-    """Batches from 1 to the target's largest; every other axis is fixed in the file."""
+    """Batches and lengths from the smallest to the target's largest; every other axis is fixed in the file."""
     shape_range = builder.create_optimization_profile()
-    largest = max(target.max_batch_size, target.batch_size)
     for place in range(network.num_inputs):
         given = network.get_input(place)
-        sample = tuple(given.shape)[1:]
-        sizes = ((batch, *sample) for batch in (1, target.batch_size, largest))
-        shape_range.set_shape(given.name, *sizes)
+        shape_range.set_shape(given.name, *shape_range_of(tuple(given.shape)[1:], target))
     return shape_range
+
+
+def shape_range_of(sample: tuple[int, ...], target: Target) -> list[tuple[int, ...]]:
+    """The smallest, the best and the largest shape of an input, with its batch axis.
+
+    Args:
+        sample: Without the batch axis; -1 or 0 where a text's length is.
+        target: Gives both ranges.
+    """
+    batches = (1, target.batch_size, max(target.max_batch_size, target.batch_size))
+    lengths = (SHORTEST, min(target.length, target.max_length), target.max_length)
+    return [
+        (batch, *(size if size > 0 else length for size in sample))
+        for batch, length in zip(batches, lengths, strict=True)
+    ]
 
 
 def _describe(error: "tensorrt.ParserError") -> str:

@@ -24,6 +24,7 @@ HERE = Path(__file__).parent
 WARM_UP = 50
 RUNS = 500
 HOST_TO_DEVICE, DEVICE_TO_HOST = 1, 2
+SHORTEST = 2
 
 
 class KitError(Exception):
@@ -39,6 +40,8 @@ def main() -> int:
         "--batch", type=int, default=1, help="samples per call: the engine is best at it, and timed at it"
     )
     parser.add_argument("--max-batch", type=int, default=8, help="largest batch that the engine takes")
+    parser.add_argument("--length", type=int, default=32, help="of texts: tokens per call, as for --batch")
+    parser.add_argument("--max-length", type=int, default=512, help="of texts: most tokens that the engine takes")
     parser.add_argument("--runs", type=int, default=RUNS)
     given = parser.parse_args()
     try:
@@ -46,9 +49,10 @@ def main() -> int:
         if not given.model.is_file():
             raise KitError(f"no model at {given.model}; give --model")
         print(f"TensorRT {trt.__version__} builds {given.model}; this can take minutes")
-        engine = build(trt, given.model, given.batch, max(given.batch, given.max_batch))
+        lengths = (SHORTEST, given.length, max(given.length, given.max_length))
+        engine = build(trt, given.model, given.batch, max(given.batch, given.max_batch), lengths)
         given.engine.write_bytes(engine)
-        milliseconds = measure(trt, engine, given.batch, given.runs)
+        milliseconds = measure(trt, engine, given.batch, given.runs, given.length)
     except KitError as error:
         print(f"build_engine.py: {error}", file=sys.stderr)
         return 4
@@ -74,8 +78,15 @@ def import_tensorrt() -> Any:
     return tensorrt
 
 
-def build(trt: Any, path: Path, batch: int, max_batch: int, configure: Callable[[Any], None] | None = None) -> bytes:
-    """The serialized engine, for batches of 1 to ``max_batch``; types are those in the file."""
+def build(
+    trt: Any,
+    path: Path,
+    batch: int,
+    max_batch: int,
+    lengths: tuple[int, int, int] = (SHORTEST, 32, 512),
+    configure: Callable[[Any], None] | None = None,
+) -> bytes:
+    """The serialized engine, for batches of 1 to ``max_batch`` and texts of these lengths; types are the file's."""
     logger = trt.Logger(trt.Logger.WARNING)
     builder = trt.Builder(logger)
     network = builder.create_network(1 << int(trt.NetworkDefinitionCreationFlag.STRONGLY_TYPED))
@@ -90,7 +101,8 @@ def build(trt: Any, path: Path, batch: int, max_batch: int, configure: Callable[
     for place in range(network.num_inputs):
         tensor = network.get_input(place)
         sample = tuple(tensor.shape)[1:]
-        shapes.set_shape(tensor.name, (1, *sample), (batch, *sample), (max_batch, *sample))
+        ends = zip((1, batch, max_batch), lengths, strict=True)
+        shapes.set_shape(tensor.name, *((count, *sized(sample, length)) for count, length in ends))
     config.add_optimization_profile(shapes)
     engine = builder.build_serialized_network(network, config)
     if engine is None:
@@ -98,7 +110,12 @@ def build(trt: Any, path: Path, batch: int, max_batch: int, configure: Callable[
     return bytes(engine)
 
 
-def measure(trt: Any, engine_bytes: bytes, batch: int, runs: int) -> np.ndarray:
+def sized(sample: tuple[int, ...], length: int) -> tuple[int, ...]:
+    """A sample's shape with this length where the file leaves it open."""
+    return tuple(size if size >= 0 else length for size in sample)
+
+
+def measure(trt: Any, engine_bytes: bytes, batch: int, runs: int, length: int) -> np.ndarray:
     """Milliseconds of each call, with the copies to and from the device."""
     cuda = Cuda()
     engine = trt.Runtime(trt.Logger(trt.Logger.WARNING)).deserialize_cuda_engine(engine_bytes)
@@ -110,11 +127,13 @@ def measure(trt: Any, engine_bytes: bytes, batch: int, runs: int) -> np.ndarray:
     outputs = [name for name in names if name not in inputs]
     rng = np.random.default_rng(0)
     for name in inputs:
-        execution_context.set_input_shape(name, (batch, *tuple(engine.get_tensor_shape(name))[1:]))
+        execution_context.set_input_shape(name, (batch, *sized(tuple(engine.get_tensor_shape(name))[1:], length)))
     held = {}
     for name in names:
         shape = tuple(execution_context.get_tensor_shape(name))
-        array = rng.standard_normal(shape).astype(trt.nptype(engine.get_tensor_dtype(name)))
+        kind = np.dtype(trt.nptype(engine.get_tensor_dtype(name)))
+        # Token ids and masks must be in range: ones are.
+        array = np.ones(shape, kind) if kind.kind in "iu" else rng.standard_normal(shape).astype(kind)
         pointer = cuda.allocate(array.nbytes)
         execution_context.set_tensor_address(name, pointer)
         held[name] = (array, pointer)

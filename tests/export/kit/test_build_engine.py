@@ -40,14 +40,14 @@ def for_sm86() -> Callable[[Any], None]:
 
 
 def test_builds_with_tensorrt_rtx(kit: Any, for_sm86: Callable[[Any], None], trained_onnx: OnnxModel) -> None:
-    engine = kit.build(pytest.importorskip("tensorrt_rtx"), trained_onnx.path, 2, 8, for_sm86)
+    engine = kit.build(pytest.importorskip("tensorrt_rtx"), trained_onnx.path, 2, 8, configure=for_sm86)
     assert len(engine) > 1000
 
 
 def test_a_graph_that_does_not_parse_is_refused(kit: Any, for_sm86: Callable[[Any], None], tmp_path: Path) -> None:
     (tmp_path / "broken.onnx").write_bytes(b"no graph")
     with pytest.raises(kit.KitError, match="parser refuses"):
-        kit.build(pytest.importorskip("tensorrt_rtx"), tmp_path / "broken.onnx", 1, 8, for_sm86)
+        kit.build(pytest.importorskip("tensorrt_rtx"), tmp_path / "broken.onnx", 1, 8, configure=for_sm86)
 
 
 def test_summary_by_hand(kit: Any) -> None:
