@@ -15,7 +15,7 @@ def compress(*arguments: str) -> Result:
 
 def test_list_says_where_each_comes_from() -> None:
     listed = json.loads(compress("list", "--json").stdout)["stages"]
-    assert [row["kind"] for row in listed[:4]] == ["distill", "prune", "quantize", "export"]
+    assert [row["kind"] for row in listed[:5]] == ["distill", "prune", "vocabulary", "quantize", "export"]
     assert listed[1] == {"kind": "prune", "origin": "compressor.prune.stage:Prune", "state": "ok"}
 
 
