@@ -71,9 +71,9 @@ def test_plan_knows_the_stages_for_texts(bert: Path, data: Path) -> None:
     sets = ["--set", "distill.layers=1", "--set", "quantize.train.epochs=1"]
     planned = compress("plan", "--profile", "mobile-cpu", bert, "--data", data, "--json", *sets)
     assert planned.exit_code == 0, planned.output
-    lines = json.loads(planned.stdout)["lines"]
-    assert [line["kind"] for line in lines] == ["distill", "vocabulary", "prune", "quantize", "export"]
-    assert "tokens stay" in " ".join(lines[1]["notes"])
+    notes = {line["kind"]: " ".join(line["notes"]) for line in json.loads(planned.stdout)["lines"]}
+    assert set(notes) == {"distill", "vocabulary", "prune", "quantize", "export"}
+    assert "tokens stay" in notes["vocabulary"] and "layers can lose" in notes["prune"]
     many = compress("plan", "--profile", "mobile-cpu", bert, "--data", data, "--set", "distill.layers=9")
     refused(many, 3, "the network has 1 layers")
 
