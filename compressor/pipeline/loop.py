@@ -208,7 +208,10 @@ def _facts(job: Job, teachers: tuple[Teacher, ...]) -> dict[str, Any]:
         "target": job.profile.target.model_dump(mode="json"),
         "reference": module_digest(job.model.module),
         "info": job.model.info.model_dump(mode="json"),
-        "teachers": [[_form_digest(teacher.model), teacher.weight] for teacher in teachers],
+        "teachers": [
+            [_form_digest(one.model), one.weight, one.model.info.tokenizer and one.model.info.tokenizer.digest]
+            for one in teachers
+        ],
         "student": student,
         "task": [job.task.name, job.task.score_name, job.task.loss_name],
         "seed": job.seed,
