@@ -11,7 +11,6 @@ EXTRAS = {
     "transformers": "hf",
     "tokenizers": "hf",
     "pyarrow": "parquet",
-    "optimum": "hf",
     "tensorrt": "tensorrt",
     "optuna": "tune",
 }

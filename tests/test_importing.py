@@ -40,7 +40,7 @@ def test_a_module_that_fails(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
 
 def test_an_extra_that_is_not_installed(monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("torch")
-    monkeypatch.setitem(__import__("sys").modules, "optimum", None)
+    monkeypatch.setitem(__import__("sys").modules, "optuna", None)
     with pytest.raises(MissingError) as caught:
-        import_object("optimum:x")
-    assert caught.value.hint == "pip install 'compressor[hf]'"
+        import_object("optuna:x")
+    assert caught.value.hint == "pip install 'compressor[tune]'"

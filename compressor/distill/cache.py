@@ -89,8 +89,8 @@ def worth_caching(student: nn.Module, ask: AskTeacher, ctx: RunContext, kd: KdSe
     """Whether a cache saves more than it costs here, by a short timing.
 
     It does where asking the teachers takes longer than the student's own step, even if this training sees
-    each view once: the run's next stages see them again. Features aren't cached, since they are larger than
-    the data.
+    each view once: the run's next stages see them again. For texts, which aren't augmented, it does from the
+    second epoch on. Features aren't cached, since they are larger than the data.
 
     Args:
         student: Left untouched.
@@ -103,6 +103,9 @@ def worth_caching(student: nn.Module, ask: AskTeacher, ctx: RunContext, kd: KdSe
         return kd.cache == "on"
     if kd.terms or 4 * math.prod(_shape(ask, ctx, kd)) > LARGEST_BYTES:
         return False
+    if ctx.data.has_lengths:
+        # Every epoch asks the same.
+        return train.epochs > 1
     batch = next(ctx.data.training_batches(train.batch_size, ctx.seed, epoch=0)).to(ctx.device)
     copied = copy.deepcopy(student).to(ctx.device).train()
     own = _seconds(lambda: ctx.task.loss(ctx.task.forward(copied, batch), batch).backward())

@@ -61,6 +61,9 @@ def _fit(
     if not ctx.teachers:
         ctx = replace(ctx, data=only_labelled(ctx.data))
         return fit(module, ctx, train, labels_only(ctx, kd), name=name, before_epoch=before_epoch)
+    if ctx.data.has_lengths:
+        # Texts aren't augmented: each has one view.
+        kd = kd.model_copy(update={"views": 1})
     objective = Distillation(ctx, kd, module)
     views = None
     if kd.cache != "off" and ctx.decisions.settle(
