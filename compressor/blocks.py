@@ -124,6 +124,15 @@ def attentions(module: nn.Module) -> list[Attention]:
     return found
 
 
+def has_attention(module: nn.Module) -> bool:
+    """Whether any layer attends, also those whose heads can't be taken out: torch's own, and torchvision's Swin."""
+    return bool(attentions(module)) or any(
+        isinstance(child, nn.MultiheadAttention)
+        or (isinstance(getattr(child, "qkv", None), nn.Linear) and hasattr(child, "num_heads"))
+        for child in module.modules()
+    )
+
+
 def feed_forwards(module: nn.Module) -> list[FeedForward]:
     """Every pair of linear layers whose neurons nobody else reads, in the order of the network."""
     modules = dict(module.named_modules())

@@ -23,7 +23,6 @@ class Tokens:
     Args:
         ids: int32, all samples' tokens.
         types: int8, which of a pair's two texts each token is of.
-        words: int32, which word each token is a piece of; -1 for special tokens.
         ends: int64 (N + 1,), where each sample starts, and the last ends.
         places: int64 (N, words of the longest sample), at which of its sample's tokens each word begins; -1 where
             it was cut off, is made of no token at all, or isn't there. None where texts aren't split into words.
@@ -31,7 +30,6 @@ class Tokens:
 
     ids: Tensor
     types: Tensor
-    words: Tensor
     ends: Tensor
     places: Tensor | None = None
 
@@ -82,24 +80,23 @@ def tokenize(
         flat = [np.asarray(value, dtype=dtype) for value in values]
         return torch.from_numpy(np.concatenate(flat) if flat else np.zeros(0, dtype))
 
-    words = [[-1 if word is None else word for word in one.word_ids] for one in encoded]
     return Tokens(
         ids=joined([one.ids for one in encoded], np.int32),
         types=joined([one.type_ids for one in encoded], np.int8),
-        words=joined(words, np.int32),
         ends=torch.tensor([0, *np.cumsum([len(one.ids) for one in encoded])], dtype=torch.int64),
-        places=_places(words, max(map(len, texts))) if split_already else None,
+        places=_places([one.word_ids for one in encoded], max(map(len, texts))) if split_already else None,
     )
 
 
-def _places(words: list[list[int]], longest: int) -> Tensor:
-    """Where each word begins, of the words that each sample's tokens are pieces of."""
+def _places(words: list[list[int | None]], longest: int) -> Tensor:
+    """Where each word begins, of the words that each sample's tokens are pieces of; None for special tokens."""
     places = np.full((len(words), longest), -1)
     for sample, row in zip(places, words, strict=True):
         # From the last token to the first, so that a word's first piece has the last say.
         for place in range(len(row) - 1, -1, -1):
-            if row[place] >= 0:
-                sample[row[place]] = place
+            word = row[place]
+            if word is not None:
+                sample[word] = place
     return torch.from_numpy(places)
 
 

@@ -60,7 +60,10 @@ def born_again(student: TorchModel, ctx: RunContext, settings: "Distill") -> Sta
     }
     listed = ", ".join(f"{who} {score:.4f}" for who, score in scores.items())
     together = metrics["ensemble_validation_score"]
-    return StageResult(model, metrics, [f"kept {name}: on validation {listed}; the mean of all {together:.4f}"])
+    notes = [f"kept {name}: on validation {listed}; the mean of all {together:.4f}"]
+    if kd_between_generations(settings.kd) != settings.kd:
+        notes.append(f"kd.alpha is {ALPHA:g} between generations, where none is set")
+    return StageResult(model, metrics, notes)
 
 
 def train_generations(student: TorchModel, ctx: RunContext, settings: "Distill") -> list[Trained]:

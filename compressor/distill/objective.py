@@ -81,7 +81,9 @@ class Distillation:
         elif bool(counted.any()):
             share = float(counted.float().mean())
             terms["kd"] = share * self._response(logits[counted], wanted[counted], labels[counted])
-        alpha = kd.alpha * (1 - progress) if kd.schedule == "decay" else kd.alpha
+        # Inputs without labels have nobody but the teacher to learn from, to the end.
+        decays = kd.schedule == "decay" and not self._some_unlabeled
+        alpha = kd.alpha * (1 - progress) if decays else kd.alpha
         weights = {"labels": 1 - alpha, "kd": alpha}
         for term in self.terms:
             terms[term.settings.loss] = term.value(features, answers.features, mask)

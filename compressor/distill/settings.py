@@ -38,7 +38,7 @@ class KdSettings(BaseModel):
     schedule: Literal["constant", "decay"] = Field(
         default="constant",
         description="of alpha: 'decay' lets it fall to 0 at the last step, for a student that comes near its teacher "
-        "and would be held back by it",
+        "and would be held back by it; not with inputs without labels, which have nobody else to learn from",
     )
     temperature: float = Field(
         default=1.0, gt=0, description="softens both sides' class probabilities; a small student does best with 1"

@@ -69,6 +69,8 @@ class Distill(Stage):
     def _several(self) -> "Distill":
         if self.ensemble and self.generations < 2:
             raise ValueError("ensemble = true needs generations of at least 2")
+        if self.layers is not None and self.student != "same":
+            raise ValueError(f"layers are taken out of the reference: student = 'same', not '{self.student}'")
         return self
 
     def check(self, model: Form, ctx: RunContext) -> list[str]:
@@ -82,10 +84,10 @@ class Distill(Stage):
     def run(self, model: TorchModel, ctx: RunContext) -> StageResult:
         """Train the student; its best epoch by validation is the result, of several generations the best of them."""
         chosen = self.student_for(model, ctx)
-        if self.generations > 1:
-            return born_again(chosen.model, ctx, self)
         student = chosen.model
         ctx = replace(ctx, data=ctx.data.seen_by(student.info.tokenizer))
+        if self.generations > 1:
+            return born_again(student, ctx, self)
         notes = [f"student: {chosen.reason}"]
         if self.inherit and self.student != "same":
             shared = inherit(student.module, model.module)

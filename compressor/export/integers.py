@@ -48,12 +48,7 @@ def look_up_integers(proto: onnx.ModelProto) -> None:
         # What computes must stand after what it reads.
         graph.node.remove(dequantize)
         graph.node.insert(list(graph.node).index(gather) + 1, dequantize)
-    drop_stale_types(graph)
-
-
-def drop_stale_types(graph: onnx.GraphProto) -> None:
-    """Remove the types of values that are inside the graph; whoever needs them infers them."""
-    del graph.value_info[:]
+    drop_unused(graph)
 
 
 def store_integer_biases(proto: onnx.ModelProto) -> None:

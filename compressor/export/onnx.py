@@ -79,7 +79,8 @@ def write_atomically(path: Path, content: bytes) -> None:
         DiskFullError: No space left; the partial file is removed.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(path.name + ".tmp")
+    # Two processes may write the same file, as two runs side by side do with what points to the newest.
+    partial = path.with_name(f"{path.name}.{os.getpid()}.tmp")
     try:
         with partial.open("wb") as file:
             file.write(content)

@@ -171,7 +171,9 @@ class Export(Stage):
     ) -> None:
         """Ship the dynamically quantized graph where it scores as well on validation and is faster."""
         ctx.progress(Progress("export", message="trying dynamic quantization"))
-        source = export_onnx(_without_quantizers(model, tables=True), ctx.workdir / "tables.onnx", inputs)
+        source = export_onnx(
+            _without_quantizers(model, tables=True), ctx.workdir / "tables.onnx", inputs, opset=ctx.target.opset
+        )
         dynamic = write_dynamic(source.path, ctx.workdir / "dynamic.onnx")
         source.path.unlink()
         scores = [score_form(OnnxModel(path, exported.info), ctx, "validation") for path in (exported.path, dynamic)]

@@ -6,7 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from compressor.blocks import Attention, FeedForward, attentions, feed_forwards
+from compressor.blocks import Attention, FeedForward, attentions, feed_forwards, has_attention
 from compressor.errors import PlanError
 from compressor.factories.text_network import changed, is_text_network
 from compressor.models import ModelInfo
@@ -15,8 +15,13 @@ from compressor.prune.outcome import PruneReport
 
 
 def is_transformer(module: nn.Module) -> bool:
-    """Whether a network has blocks that ``prune_blocks`` can narrow."""
-    return bool(attentions(module) or feed_forwards(module))
+    """Whether a network is narrowed by ``prune_blocks``: it has attention, of whatever kind.
+
+    Two linear layers in a row alone, as ConvNeXt has in each block and many networks at their end, are not enough.
+    """
+    if not feed_forwards(module) and not attentions(module):
+        return False
+    return has_attention(module)
 
 
 def width_in_blocks(module: nn.Module) -> int:
@@ -128,13 +133,10 @@ def _value(tensor: Tensor, importance: Importance) -> Tensor:
 def _head_scores(module: nn.Module, block: Attention, importance: Importance, chance: torch.Generator) -> Tensor:
     if importance == "random":
         return torch.rand(block.heads, generator=chance)
-    shape = (block.parts, block.heads, block.size)
     total = torch.zeros(block.heads)
     for path in block.inputs:
         rows = _value(_linear(module, path).weight, importance).sum(1).cpu()
-        total += rows.view(shape if rows.numel() == block.parts * block.heads * block.size else shape[1:]).sum(
-            (0, 2) if rows.numel() == block.parts * block.heads * block.size else 1
-        )
+        total += rows.view(block.parts, block.heads, block.size).sum((0, 2))
     columns = _value(_linear(module, block.output).weight, importance).sum(0).cpu()
     return total + columns.view(block.heads, block.size).sum(1)
 

@@ -12,9 +12,14 @@ from compressor.errors import PlanError
 from compressor.models import TokenizerSpec
 
 
+def vocabulary_size(spec: TokenizerSpec) -> int:
+    """How many tokens there are, special ones too."""
+    return int(engine(spec).get_vocab_size(with_added_tokens=True))
+
+
 def token_counts(spec: TokenizerSpec, ids: Tensor) -> Tensor:
     """How often each token of the vocabulary occurs, int64 (vocabulary,)."""
-    return ids.long().bincount(minlength=engine(spec).get_vocab_size(with_added_tokens=True))
+    return ids.long().bincount(minlength=vocabulary_size(spec))
 
 
 def tokens_to_keep(spec: TokenizerSpec, counts: Tensor, min_count: int) -> Tensor:

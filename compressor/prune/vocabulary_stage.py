@@ -13,7 +13,14 @@ from compressor.distill import KdSettings, recover
 from compressor.errors import PlanError
 from compressor.factories.text_network import changed, is_text_network
 from compressor.models import Form, TokenizerSpec, TorchModel
-from compressor.prune.vocabulary import renumbered_ids, token_counts, tokens_to_keep, trim, trim_embedding
+from compressor.prune.vocabulary import (
+    renumbered_ids,
+    token_counts,
+    tokens_to_keep,
+    trim,
+    trim_embedding,
+    vocabulary_size,
+)
 from compressor.stage import Stage, StageResult
 from compressor.training import TrainSettings, evaluate
 
@@ -39,7 +46,7 @@ class Vocabulary(Stage):
         """The network must have a tokenizer that can be trimmed."""
         assert isinstance(model, TorchModel)
         spec, kept = self._kept(model, ctx)
-        return [f"{len(kept):,} of {token_counts(spec, torch.zeros(0)).numel():,} tokens stay"]
+        return [f"{len(kept):,} of {vocabulary_size(spec):,} tokens stay"]
 
     def run(self, model: TorchModel, ctx: RunContext) -> StageResult:
         """Trim, and recover where that is set."""
@@ -52,7 +59,7 @@ class Vocabulary(Stage):
         info = model.info.model_copy(update={"factory": ref, "tokenizer": trimmed})
         ctx = replace(ctx, data=ctx.data.seen_by(trimmed))
         metrics: dict[str, Any] = {
-            "tokens_before": token_counts(spec, torch.zeros(0)).numel(),
+            "tokens_before": vocabulary_size(spec),
             "tokens_after": len(kept),
             "validation_before": before,
             "validation_trimmed": evaluate(model.module, ctx).value,

@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from scipy import stats
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -91,14 +92,12 @@ class TextRegression(Task):
 
 def pearson(found: npt.NDArray[np.float64], wanted: npt.NDArray[np.float64]) -> float:
     """The correlation of (N,) with (N,), -1 to 1; 0 where either is constant."""
-    first, second = found - found.mean(), wanted - wanted.mean()
-    scale = float(np.sqrt((first @ first) * (second @ second)))
-    return float(first @ second) / scale if scale else 0.0
+    return _correlation(stats.pearsonr, found, wanted)
 
 
 def spearman(found: npt.NDArray[np.float64], wanted: npt.NDArray[np.float64]) -> float:
-    """The correlation of the ranks of (N,) and (N,), equal numbers sharing the mean of theirs."""
-    return pearson(_ranks(found), _ranks(wanted))
+    """The correlation of the ranks of (N,) and (N,), equal numbers sharing the mean of theirs; 0 as above."""
+    return _correlation(stats.spearmanr, found, wanted)
 
 
 def bootstrap(
@@ -112,10 +111,10 @@ def bootstrap(
     return float(np.std([correlation(found[chosen], wanted[chosen]) for chosen in drawn]))
 
 
-def _ranks(values: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-    _, place, counts = np.unique(values, return_inverse=True, return_counts=True)
-    last = np.cumsum(counts)
-    return np.asarray((last - (counts - 1) / 2)[place], dtype=np.float64)
+def _correlation(of: Any, found: npt.NDArray[np.float64], wanted: npt.NDArray[np.float64]) -> float:
+    if len(found) < 2 or not np.ptp(found) or not np.ptp(wanted):
+        return 0.0
+    return float(of(found, wanted).statistic)
 
 
 def _stderr(values: npt.NDArray[np.float64]) -> float:

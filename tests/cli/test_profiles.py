@@ -7,7 +7,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from compressor.cli.main import main
-from compressor.profile import load_profile, shipped_names
+from compressor.profile import load_profile, profile_path, shipped_names
 
 
 def compress(*arguments: str) -> Result:
@@ -59,6 +59,15 @@ def test_check_refuses_stages_that_dont_chain(tmp_path: Path) -> None:
     result = compress("check", str(mine))
     assert result.exit_code == 3
     assert "stage 2 (distill) takes a torch module, but stage 1 (quantize) gives a quantized graph" in result.stderr
+
+
+def test_check_looks_at_the_stages_for_texts_too(tmp_path: Path) -> None:
+    mine = tmp_path / "mine.toml"
+    text = profile_path("mobile-cpu").read_text()
+    mine.write_text(f'{text}\n[[text.stage]]\nkind = "prune"\n')
+    result = compress("check", str(mine))
+    assert result.exit_code == 3
+    assert "[[text.stage]]: stage 6 (prune) takes a torch module" in result.stderr
 
 
 def test_check_takes_overrides() -> None:

@@ -56,10 +56,12 @@ def test_pairs_are_cut_from_the_longer_and_told_apart() -> None:
 def test_words_that_are_split_already_are_followed_to_their_pieces() -> None:
     spec = spec_of()
     tokens = tokenize(spec, [("the", "unknownword", "film"), ("a",)])
-    words = tokens.words[tokens.of(0)].tolist()
-    assert words[0] == words[-1] == -1
-    assert sorted(set(words[1:-1])) == [0, 1, 2] and words.count(1) > 1
-    assert tokens.words[tokens.of(1)].tolist() == [-1, 0, -1]
+    assert tokens.places is not None
+    first, second, third = tokens.places[0].tolist()
+    # Behind the first special token; the unknown word takes several pieces.
+    assert (first, second) == (1, 2) and third > 3
+    assert third == len(ids_of(tokens, 0)) - 2
+    assert tokens.places[1].tolist() == [1, -1, -1]
 
 
 def test_no_texts_at_all() -> None:

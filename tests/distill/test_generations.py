@@ -7,6 +7,8 @@ import pytest
 import small
 import torch
 
+from compressor.distill import KdSettings
+from compressor.distill.generations import kd_between_generations
 from compressor.distill.stage import Distill
 from compressor.training import TrainSettings, evaluate
 
@@ -23,6 +25,7 @@ def test_the_best_of_the_generations_is_kept(tmp_path: Path) -> None:
     assert result.metrics["steps"] == 3 * 4 * ctx.data.steps_per_epoch(64)
     assert 0 < result.metrics["ensemble_validation_score"] <= 1
     assert "the mean of all" in result.notes[0]
+    assert "alpha is 0.5" in result.notes[1]
 
 
 def test_generations_start_from_weights_of_their_own(tmp_path: Path) -> None:
@@ -50,3 +53,8 @@ def test_the_control_learns_from_labels_in_every_generation(tmp_path: Path) -> N
 def test_an_ensemble_of_one_is_refused() -> None:
     with pytest.raises(ValueError, match="at least 2"):
         Distill(ensemble=True)
+
+
+def test_an_alpha_that_is_set_holds_between_generations_too() -> None:
+    assert kd_between_generations(KdSettings()).alpha == 0.5
+    assert kd_between_generations(KdSettings(alpha=0.9)).alpha == 0.9

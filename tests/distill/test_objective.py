@@ -42,6 +42,15 @@ def test_the_teachers_share_falls_to_nothing(tmp_path: Path) -> None:
         assert objective(student, batch, progress).weights == pytest.approx({"labels": 1 - alpha, "kd": alpha})
 
 
+def test_inputs_without_labels_keep_their_teacher(tmp_path: Path) -> None:
+    ctx = small.small_context(tmp_path)
+    ctx = replace(ctx, data=with_unlabeled(ctx.data, ctx.data.validation, "elsewhere"))
+    student = small.small_model(seed=1).module
+    batch = ctx.data.batch("train", torch.arange(16))
+    objective = Distillation(ctx, KdSettings(alpha=0.8, schedule="decay"), student)
+    assert objective(student, batch, 1.0).weights["kd"] == 0.8
+
+
 def test_teachers_are_averaged_by_weight(tmp_path: Path) -> None:
     ctx = small.small_context(tmp_path)
     one, two = small.small_model(seed=1), small.small_model(seed=2)

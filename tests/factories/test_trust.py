@@ -12,6 +12,7 @@ from compressor.models import FactoryRef
         "timm:lcnet_050",
         "timm.models.mobilenetv3:lcnet_050",
         "compressor.factories.small_images:resnet",
+        "compressor.factories.text_network:text_network",
     ],
 )
 def test_networks_of_known_libraries(reference: str) -> None:
@@ -38,6 +39,8 @@ def test_networks_of_known_libraries(reference: str) -> None:
         ("transformers:AutoModel.from_pretrained", {"trust_remote_code": True}),
         ("compressor.loading:load_file", {"path": "evil.pt", "trust": True}),
         ("compressor.importing:import_object", {"reference": "os:system"}),
+        ("compressor.factories.text_network:require", {"name": "evil"}),
+        ("compressor.factories.text_network:config_of", {"values": {}}),
     ],
 )
 def test_everything_else_is_refused(reference: str, arguments: dict[str, object]) -> None:

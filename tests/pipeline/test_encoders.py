@@ -8,7 +8,6 @@ import encoders
 import numpy as np
 import pytest
 import torch
-from torch import nn
 
 from compressor.context import RunContext, Teacher
 from compressor.data import Data
@@ -54,7 +53,7 @@ class Chain:
     def __call__(self, stage: Stage) -> None:
         own = replace(self.ctx, workdir=self.folder / stage.kind)
         own = replace(own, data=own.data.seen_by(self.form.info.tokenizer))
-        assert isinstance(stage.check(self.form, own), list)
+        stage.check(self.form, own)
         result = stage.run(self.form, own)
         data = own.data.seen_by(result.model.info.tokenizer)
         # Saving keeps some outputs, and reading compares them: to the bit on one machine.
@@ -76,7 +75,7 @@ def agrees(chain: Chain, quantized: Form) -> None:
             inputs = data.batch("test", torch.arange(count)).inputs
             with torch.no_grad():
                 expected = module(*inputs).numpy()
-            np.testing.assert_allclose(runner.infer(arrays_of(inputs)), expected, atol=0.02 * expected.std() + 1e-3)
+            np.testing.assert_allclose(runner.infer(arrays_of(inputs)), expected, rtol=0, atol=0.1 * expected.std())
 
 
 @pytest.mark.parametrize("kind", encoders.KINDS)
@@ -99,8 +98,7 @@ def test_text(kind: str, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("kind", VISION)
 def test_vision(kind: str, tmp_path: Path) -> None:
-    module, model = vision(kind)
-    assert isinstance(module, nn.Module)
+    model = vision(kind)
     generator = torch.Generator().manual_seed(0)
     pixels = torch.randint(0, 256, (48, 3, 32, 32), generator=generator, dtype=torch.uint8)
     split = TensorSplit(pixels, torch.arange(48) % 4)
@@ -119,14 +117,14 @@ def test_vision(kind: str, tmp_path: Path) -> None:
 
 
 def test_layers_are_not_taken_out_of_vision_transformers(tmp_path: Path) -> None:
-    _, model = vision("vit")
+    model = vision("vit")
     split = floats(TensorSplit(torch.zeros(8, 3, 32, 32, dtype=torch.uint8), torch.arange(8) % 4))
     chain = begun(model, Data("noise", split, split, split, tuple("abcd"), "0" * 64), tmp_path, "image-classification")
     with pytest.raises(PlanError, match="Hugging Face folder"):
         Distill(layers=1).check(model, chain.ctx)
 
 
-def vision(kind: str) -> tuple[nn.Module, TorchModel]:
+def vision(kind: str) -> TorchModel:
     name, arguments = VISION[kind]
     more = {"num_classes": 4}
     if name.startswith("timm"):
@@ -136,7 +134,7 @@ def vision(kind: str) -> tuple[nn.Module, TorchModel]:
     torch.manual_seed(0)
     module = build(ref).eval()
     info = ModelInfo(factory=ref, inputs=(InputSpec(shape=(3, 32, 32)),), classes=tuple("abcd"))
-    return module, TorchModel(module, info)
+    return TorchModel(module, info)
 
 
 def floats(split: TensorSplit) -> TensorSplit:

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 import small
+import torch
 from pydantic import ValidationError
 from torch import nn
 
@@ -58,3 +59,28 @@ def test_ratio_or_budget() -> None:
         Prune(ratio=0.5, budget={"macs": 0.5})
     with pytest.raises(ValidationError, match="needs as many epochs"):
         Prune(steps=5, train=ONCE)
+
+
+class WithHead(nn.Module):
+    """Convolutions, and at the end two linear layers under the names that transformers have for theirs."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(1, 32, 3, padding=1)
+        self.conv2 = nn.Conv2d(32, 32, 3, padding=1)
+        self.mlp = nn.Sequential(nn.Linear(32, 64), nn.ReLU(), nn.Dropout(), nn.Linear(64, 10))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        outputs: torch.Tensor = self.mlp(self.conv2(self.conv(x).relu()).relu().mean((2, 3)))
+        return outputs
+
+
+def test_convolutions_before_a_head_of_two_layers_lose_channels(tmp_path: Path) -> None:
+    ctx = small.small_context(tmp_path)
+    torch.manual_seed(0)
+    result = Prune(ratio=0.5, train=ONCE).run(TorchModel(WithHead(), ModelInfo()), ctx)
+    assert isinstance(result.model, TorchModel)
+    module = result.model.module
+    assert isinstance(module, WithHead)
+    assert (module.conv.out_channels, module.conv2.out_channels) == (16, 16)
+    assert (module.mlp[0].in_features, module.mlp[0].out_features) == (16, 32)
