@@ -32,6 +32,7 @@ class Distill(Stage):
     kind: ClassVar[str] = "distill"
     accepts: ClassVar[tuple[type, ...]] = (TorchModel,)
     produces: ClassVar[type] = TorchModel
+    one_of: ClassVar[tuple[str, ...]] = ("student", "layers")
 
     student: str = Field(
         default="same",
