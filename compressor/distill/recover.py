@@ -6,6 +6,7 @@ from dataclasses import replace
 from torch import nn
 
 from compressor.context import RunContext
+from compressor.data.phrases import with_phrases
 from compressor.data.unlabeled import only_labelled
 from compressor.distill.cache import cached, worth_caching
 from compressor.distill.objective import Distillation, labels_only
@@ -58,6 +59,7 @@ def _fit(
     name: str,
     before_epoch: Callable[[int], None] | None,
 ) -> FitResult:
+    ctx = replace(ctx, data=with_phrases(ctx.data, kd.phrases, ctx.seed))
     if not ctx.teachers:
         ctx = replace(ctx, data=only_labelled(ctx.data))
         return fit(module, ctx, train, labels_only(ctx, kd), name=name, before_epoch=before_epoch)

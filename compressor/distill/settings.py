@@ -67,6 +67,12 @@ class KdSettings(BaseModel):
         lt=1,
         description="samples without a label count only where the teacher's top probability is at least this",
     )
+    phrases: int = Field(
+        default=0,
+        ge=0,
+        description="of texts: so many random pieces of each training text join it without labels, for the teacher's "
+        "answers to them: to its own training texts they say little more than the labels",
+    )
     terms: tuple[FeatureTerm, ...] = Field(default=(), description="losses on features, on top")
 
     @model_validator(mode="after")
