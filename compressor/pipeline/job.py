@@ -11,6 +11,7 @@ from compressor.data.load import shorten
 from compressor.distill.students import named_student
 from compressor.errors import InputError, MissingError, PlanError, did_you_mean
 from compressor.factories import build, parse_factory
+from compressor.loading.huggingface import with_new_head
 from compressor.models import ModelInfo, TorchModel
 from compressor.profile import Profile
 from compressor.stage import Stage
@@ -118,6 +119,8 @@ def prepared(job: Job) -> Job:
     if isinstance(job.student, str):
         stages, student = _student(job, stages)
         job = replace(job, student=student)
+    elif job.student is not None:
+        job = replace(job, student=_given_student(job, job.student))
     if job.quick:
         stages = tuple(_quick(stage) for stage in stages)
         job = replace(job, data=shorten(job.data, QUICK_TRAIN, QUICK_OTHER))
@@ -179,6 +182,13 @@ def _student(job: Job, stages: tuple[Stage, ...]) -> tuple[tuple[Stage, ...], To
         torch.manual_seed(job.seed)
         module = build(ref)
     return stages, TorchModel(module, job.model.info.model_copy(update={"factory": ref}))
+
+
+def _given_student(job: Job, student: TorchModel) -> TorchModel:
+    """A loaded network as a student of this data: one that was only pretrained gets a head for its classes."""
+    if student.info.untrained:
+        student = with_new_head(student, job.data.classes, job.seed)
+    return _described(student, job.data.seen_by(student.info.tokenizer), job.task)
 
 
 def _quick(stage: Stage) -> Stage:

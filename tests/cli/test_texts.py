@@ -163,3 +163,14 @@ def test_images_and_texts_do_not_meet(bert: Path, data: Path) -> None:
     refused(run(bert, "--data", "digits"), 2, "digits")
     refused(run(bert, "--data", data, "--unlabeled", "nowhere.jsonl"), 2, "no file nowhere.jsonl")
     refused(run(bert, "--data", data, "--task", "image-classification"), 2, "--task with one of")
+
+
+def test_a_student_that_was_only_pretrained_gets_a_head(bert: Path, data: Path, tmp_path: Path) -> None:
+    import transformers
+
+    small = encoders.encoder_folder(tmp_path / "small", num_hidden_layers=1, intermediate_size=16)
+    transformers.BertModel.from_pretrained(small, add_pooling_layer=False).save_pretrained(small)
+    planned = compress("plan", "--profile", "mobile-cpu", bert, "--data", data, "--student", small, "--json")
+    assert planned.exit_code == 0, planned.output
+    notes = {line["kind"]: " ".join(line["notes"]) for line in json.loads(planned.stdout)["lines"]}
+    assert "the network given with --student" in notes["distill"]

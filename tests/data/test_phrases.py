@@ -58,7 +58,7 @@ def test_every_length_and_place_occurs() -> None:
     pieces = texts_of(with_phrases(one, 400, seed=0).train)[3:]
     assert set(pieces[1::3]) == {"word"} and set(pieces[2::3]) == {""}
     spans = {" ".join(words[begin:end]) for begin in range(len(words)) for end in range(begin + 1, len(words) + 1)} - {
-        text
+        TEXT
     }
     assert set(pieces[::3]) == spans
 
