@@ -49,11 +49,12 @@ class TokenizerSpec(_Frozen):
     inputs: tuple[str, ...] = Field(
         default=("input_ids", "attention_mask"), description="in the order in which the network takes them"
     )
+    apart: bool = Field(default=False, description="the two texts of a pair are two sequences, and not joined to one")
 
     @property
     def digest(self) -> str:
         """Equal where texts become equal inputs."""
-        return _digest(self.content, self.pad_id, self.max_length, self.inputs)
+        return _digest(self.content, self.pad_id, self.max_length, self.inputs, self.apart)
 
 
 @functools.lru_cache(maxsize=32)

@@ -38,6 +38,7 @@ HEADS = {
     "text-classification": "AutoModelForSequenceClassification",
     "text-regression": "AutoModelForSequenceClassification",
     "token-classification": "AutoModelForTokenClassification",
+    "sentence-embedding": "AutoModel",
 }
 TAGS = ("B-BAD", "B-GOOD", "I-BAD", "I-GOOD", "O")
 # How each kind cuts words, and what else its configuration needs.
@@ -188,6 +189,34 @@ def tagged_folder(folder: Path, train: int = 192, test: int = 64) -> Path:
     """A folder of words with tags."""
     write_rows(folder / "train.jsonl", tagged(train, 1))
     write_rows(folder / "test.jsonl", tagged(test, 2))
+    return folder
+
+
+def alike(count: int, seed: int = 0) -> list[dict[str, Any]]:
+    """Pairs of sentences and how alike they are: 3 points where both praise or both blame, 1 for the same thing."""
+    chance = torch.Generator().manual_seed(seed)
+
+    def place(choices: int) -> int:
+        return int(torch.randint(choices, (1,), generator=chance))
+
+    rows = []
+    for _ in range(count):
+        kinds, things = [place(2), place(2)], [place(3), place(3)]
+        texts = [
+            SHAPES[place(len(SHAPES))].format(
+                thing=THINGS[thing], first=(GOOD, BAD)[kind][place(8)], second=(GOOD, BAD)[kind][place(8)]
+            )
+            for kind, thing in zip(kinds, things, strict=True)
+        ]
+        score = 3.0 * (kinds[0] == kinds[1]) + (things[0] == things[1])
+        rows.append({"one": texts[0], "other": texts[1], "alike": score})
+    return rows
+
+
+def alike_folder(folder: Path, train: int = 192, test: int = 64) -> Path:
+    """A folder of pairs of texts with numbers."""
+    write_rows(folder / "train.jsonl", alike(train, 1))
+    write_rows(folder / "test.jsonl", alike(test, 2))
     return folder
 
 

@@ -177,8 +177,8 @@ class JobOptions(ModelOptions):
             profile=profile,
             task=make_task(self.task or model.info.task),
             out=out,
-            teachers=tuple(self._teacher(text) for text in self.teachers),
-            student=self._student(),
+            teachers=tuple(self._teacher(text, self.task or model.info.task) for text in self.teachers),
+            student=self._student(self.task or model.info.task),
             seed=self.seed,
             seeds=self.seeds,
             device=self.device,
@@ -189,20 +189,20 @@ class JobOptions(ModelOptions):
             command=command,
         )
 
-    def _teacher(self, text: str) -> Any:
+    def _teacher(self, text: str, task: str) -> Any:
         from compressor.context import Teacher
         from compressor.loading import load_file
 
         path, weight = split_weight(text)
-        return Teacher(load_file(path, trust=self.trust), weight)
+        return Teacher(load_file(path, task=task, trust=self.trust), weight)
 
-    def _student(self) -> TorchModel | str | None:
+    def _student(self, task: str) -> TorchModel | str | None:
         if self.student is None or not Path(self.student).exists():
             return self.student
         from compressor.loading import load_file
         from compressor.models import TorchModel
 
-        loaded = load_file(Path(self.student), trust=self.trust)
+        loaded = load_file(Path(self.student), task=task, trust=self.trust)
         if not isinstance(loaded, TorchModel):
             raise InputError(
                 f"--student {self.student}: a {type(loaded).__name__} can't be trained", "--student with a checkpoint"

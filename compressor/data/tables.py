@@ -70,8 +70,13 @@ def text_table(path: Path, given: Mapping[str, Any], classes: tuple[str, ...], s
     return data_from_source(source, args, None, seed)
 
 
-def texts_alone(path: Path, given: Mapping[str, Any]) -> TextSplit:
+def texts_alone(path: Path, given: Mapping[str, Any], apart: bool = False) -> TextSplit:
     """The texts of a table, or of a folder's train table; labels aren't looked at.
+
+    Args:
+        path: The file or folder.
+        given: Column names: ``text`` and ``pair``, or ``tokens``.
+        apart: The texts of a pair are read apart: where the table has no second column, neighbours become pairs.
 
     Raises:
         DataError: A file or column is missing, or a row has no text; names file and row.
@@ -80,11 +85,14 @@ def texts_alone(path: Path, given: Mapping[str, Any]) -> TextSplit:
     rows = list(_rows(file))
     if not rows:
         raise DataError(f"{file} has no rows", "a header, and a text a row")
+    if apart and given.get("pair") not in rows[0]:
+        given = {name: column for name, column in given.items() if name != "pair"}
     columns = _Columns(Arguments(given, INPUTS, str(path)), rows[0], file, labelled=False)
     if columns.words:
         return untagged(rows, columns.words, file)
     texts, pairs = _texts(rows, columns, file)
-    return TextSplit(texts, torch.full((len(texts),), UNLABELED), pairs)
+    found = TextSplit(texts, torch.full((len(texts),), UNLABELED), pairs)
+    return found.two_by_two() if apart and pairs is None else found
 
 
 class _Columns:

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field, replace
 import torch
 from torch import Tensor
 
+from compressor.data.labels import UNLABELED
 from compressor.data.tokenizer import Tokens, tokenize
 from compressor.errors import DataError
 from compressor.models import TokenizerSpec
@@ -36,10 +37,10 @@ class TextSplit:
 
     @property
     def lengths(self) -> Tensor | None:
-        """int64 (N,), tokens of each sample; of raw texts characters."""
+        """int64 (N,), tokens of each sample; of texts read apart those of the longer one, of raw texts characters."""
         if self.tokens is None:
             return torch.tensor([len(text) for text in self.texts])
-        return self.tokens.lengths
+        return self.tokens.lengths.view(-1, len(self)).amax(dim=0)
 
     @property
     def places(self) -> Tensor | None:
@@ -52,8 +53,13 @@ class TextSplit:
             self.kept[spec.digest] = tokenize(spec, self.texts, self.pairs)
         return replace(self, tokens=self.kept[spec.digest], spec=spec)
 
+    def two_by_two(self) -> "TextSplit":
+        """Single texts as pairs of neighbours, without labels; the last of an odd number stands beside the first."""
+        second = (*self.texts, self.texts[0])[1::2]
+        return TextSplit(self.texts[::2], torch.full((len(second),), UNLABELED), tuple(map(str, second)))
+
     def fetch(self, indices: Tensor, epoch_seed: int | None = None) -> tuple[Tensor, ...]:
-        """The network's inputs, each int64 (n, tokens of the longest of them).
+        """The network's inputs, each int64 (n, tokens of the longest of them), of pairs read apart (n, 2, tokens).
 
         Raises:
             DataError: Nothing has tokenized these texts.
@@ -63,7 +69,9 @@ class TextSplit:
                 "texts need a tokenizer, and the network brings none",
                 "a Hugging Face folder with its tokenizer as the model",
             )
-        places = [self.tokens.of(index) for index in indices.tolist()]
+        apart = len(self.tokens.lengths) > len(self)
+        rows = torch.stack([indices, indices + len(self)], dim=1).flatten() if apart else indices
+        places = [self.tokens.of(index) for index in rows.tolist()]
         longest = max(place.stop - place.start for place in places)
         shape = (len(places), longest)
         filled = {
@@ -76,4 +84,5 @@ class TextSplit:
             filled["input_ids"][row, :count] = self.tokens.ids[place]
             filled["attention_mask"][row, :count] = 1
             filled["token_type_ids"][row, :count] = self.tokens.types[place]
-        return tuple(filled[name] for name in self.spec.inputs)
+        inputs = tuple(filled[name] for name in self.spec.inputs)
+        return tuple(tensor.unflatten(0, (-1, 2)) for tensor in inputs) if apart else inputs

@@ -68,8 +68,11 @@ def tokenize(
     Args:
         spec: The tokenizer.
         texts: One a sample, or its words where they are split already.
-        pairs: The second text of each sample.
+        pairs: The second text of each sample. Where the tokenizer reads them apart, all first texts come first and
+            then all second ones, twice as many sequences as samples.
     """
+    if spec.apart and pairs is not None:
+        texts, pairs = [*map(str, texts), *pairs], None
     made = engine(spec)
     made.enable_truncation(spec.max_length, strategy="longest_first")
     split_already = bool(texts) and not isinstance(texts[0], str)
@@ -117,7 +120,7 @@ def check_same_tokens(student: Any, teacher: Any) -> None:
     engines = engine(student.tokenizer), engine(teacher.tokenizer)
     for row in torch.linspace(0, len(student.train) - 1, min(COMPARED, len(student.train))).long():
         pieces = [
-            [names.id_to_token(place) for place in data.train.fetch(row[None])[0][0].tolist()]
+            [names.id_to_token(place) for place in data.train.fetch(row[None])[0].flatten().tolist()]
             for data, names in zip((student, teacher), engines, strict=True)
         ]
         if pieces[0] != pieces[1]:

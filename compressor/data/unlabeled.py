@@ -104,11 +104,11 @@ class Joined:
 
 
 def padded(tensors: Sequence[Tensor]) -> list[Tensor]:
-    """Zeros after shorter samples, so that all have the longest one's length; others as they are."""
-    if any(tensor.dim() != 2 for tensor in tensors):
+    """Zeros after shorter samples, so that all have the longest one's length on their last axis."""
+    if any(tensor.dim() < 2 for tensor in tensors):
         return list(tensors)
-    longest = max(tensor.shape[1] for tensor in tensors)
-    return [functional.pad(tensor, (0, longest - tensor.shape[1])) for tensor in tensors]
+    longest = max(tensor.shape[-1] for tensor in tensors)
+    return [functional.pad(tensor, (0, longest - tensor.shape[-1])) for tensor in tensors]
 
 
 def with_unlabeled(data: Data, extra: Split, source: str, digest: str = "") -> Data:
@@ -165,7 +165,7 @@ def load_unlabeled(data: Data, spec: str, args: Mapping[str, Any] | None = None,
     """
     path = Path(spec)
     if is_table(path) or data.has_lengths:
-        texts = texts_alone(path, args or {})
+        texts = texts_alone(path, args or {}, apart=data.tokenizer is not None and data.tokenizer.apart)
         return with_unlabeled(data, texts, spec, fingerprint_of({"train": texts}))
     sample = data.batch("train", torch.arange(1)).inputs[0]
     normalise = data.normalise

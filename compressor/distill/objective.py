@@ -10,7 +10,7 @@ from compressor.context import RunContext
 from compressor.data import Batch
 from compressor.data.labels import labelled
 from compressor.data.tokenizer import check_same_tokens
-from compressor.distill.losses import decoupled_kd, kd_kl, label_smoothing, logit_mse
+from compressor.distill.losses import cosine, cosine_similarities, decoupled_kd, kd_kl, label_smoothing, logit_mse
 from compressor.distill.settings import KdSettings
 from compressor.distill.taps import Taps
 from compressor.distill.teachers import mean_of_teachers, teacher_of_features
@@ -18,6 +18,10 @@ from compressor.distill.terms import make_term
 from compressor.errors import PlanError
 from compressor.training import Loss, Objective
 
+COMPARED = {
+    "values": "their squared difference",
+    "vectors": "their direction, and by how alike all texts of a batch are",
+}
 LabelsLoss = Callable[[Tensor, Batch], Tensor]
 
 
@@ -109,7 +113,8 @@ class Distillation:
             return logits, wanted, batch.labels
         # A teacher that cuts texts earlier gives zeros for the words that it doesn't see.
         both = counted & (wanted != 0).any(dim=-1)
-        return logits[both], wanted[both], batch.labels[both]
+        labels = batch.labels if batch.labels.dim() == both.dim() else batch.labels[:, None].expand_as(both)
+        return logits[both], wanted[both], labels[both]
 
     def _counted(self, wanted: Tensor, labels: Tensor) -> Tensor | None:
         """Which rows the teachers teach, bool; None for all: those with a label, or a sure answer."""
@@ -119,6 +124,10 @@ class Distillation:
         return sure | labelled(labels)
 
     def _response(self, student: Tensor, teacher: Tensor, labels: Tensor) -> Tensor:
+        if self._ctx.task.answers == "vectors" and self._kd.response != "logit_mse":
+            alike = cosine_similarities(student, teacher)
+            # Vectors of several teachers, and of another width, lie in no space that the student's could lie in.
+            return alike + cosine(student, teacher) if _one_space(student, teacher, self._ctx) else alike
         if self._ctx.task.answers == "values" or self._kd.response == "logit_mse":
             return logit_mse(student, teacher)
         if self._kd.response == "decoupled_kd":
@@ -129,6 +138,10 @@ class Distillation:
     def close(self) -> None:
         """Leave the student as it was found."""
         self._taps.close()
+
+
+def _one_space(student: Tensor, teacher: Tensor, ctx: RunContext) -> bool:
+    return len(ctx.teachers) == 1 and student.shape[-1] == teacher.shape[-1]
 
 
 def _labels_loss(ctx: RunContext, kd: KdSettings) -> LabelsLoss:
@@ -163,10 +176,31 @@ def _check_settings(ctx: RunContext, kd: KdSettings) -> None:
         if is_set:
             raise PlanError(
                 f"kd.{setting} is about class probabilities, and answers of {ctx.task.name} are {ctx.task.answers}",
-                f"leave kd.{setting.partition('=')[0]} out: such answers are compared by their squared difference",
+                f"leave kd.{setting.partition('=')[0]} out: such answers are compared by {COMPARED[ctx.task.answers]}",
             )
 
 
 def describe(student: nn.Module, ctx: RunContext, kd: KdSettings) -> list[str]:
-    """One line a feature term for the plan, with the layers that it pairs."""
-    return [str(make_term(term, student, ctx)) for term in kd.terms] if ctx.teachers else []
+    """One line a feature term for the plan, with the layers that it pairs, and what vectors are compared by.
+
+    Raises:
+        PlanError: A setting doesn't fit the task's answers or the teachers', or layers aren't there.
+    """
+    _check_settings(ctx, kd)
+    if not ctx.teachers:
+        return []
+    lines = [str(make_term(term, student, ctx)) for term in kd.terms]
+    if ctx.task.answers != "vectors" or kd.response == "none":
+        return lines
+    batch = ctx.data.batch("train", torch.arange(1)).to(ctx.device)
+    ours, theirs = ctx.task.trial(student, ctx.data), mean_of_teachers(ctx)(batch).logits
+    if _one_space(ours, theirs, ctx):
+        return lines
+    who = "the teacher's" if len(ctx.teachers) == 1 else f"those of {len(ctx.teachers)} teachers end to end"
+    widths = f"the student's vectors have {ours.shape[-1]} numbers, {who} {theirs.shape[-1]}"
+    if kd.response == "logit_mse":
+        raise PlanError(
+            f"kd.response='logit_mse' compares vectors number by number: {widths}",
+            "leave kd.response out, which then compares how alike texts are, or one teacher of the student's width",
+        )
+    return [*lines, f"kd: {widths}: how alike texts are is compared, not the vectors themselves"]

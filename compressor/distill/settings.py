@@ -46,7 +46,8 @@ class KdSettings(BaseModel):
     response: Literal["kd_kl", "decoupled_kd", "logit_mse", "none"] = Field(
         default="kd_kl",
         description="the loss between the answers: Hinton's, decoupled, or squared difference, which answers that "
-        "are numbers always have; 'none' with alpha 1 leaves the terms alone, for a first phase",
+        "are numbers always have; of vectors 'kd_kl' means one minus the cosine, and how alike the texts of a batch "
+        "are, the latter alone where widths differ; 'none' with alpha 1 leaves the terms alone, for a first phase",
     )
     label_smoothing: float = Field(
         default=0.0, ge=0, lt=1, description="of the labels' loss, with or without a teacher; 0 leaves it to the task"

@@ -6,7 +6,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
@@ -16,7 +15,7 @@ from compressor.data import Batch
 from compressor.distill.taps import Taps
 from compressor.errors import PlanError
 from compressor.models import OnnxModel, TorchModel
-from compressor.runners import OnnxRunner
+from compressor.runners import OnnxRunner, as_network
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +33,9 @@ def mean_of_teachers(
     ctx: RunContext, paths: Sequence[str] = (), weighing: Literal["fixed", "confidence"] = "fixed"
 ) -> AskTeacher:
     """A function from a batch to the teachers' answers: the mean of their logits by weight.
+
+    Vectors of several teachers, which mean nothing to one another, are put end to end, so that two texts are as
+    alike as the teachers say on average: the cosine of such vectors is the mean by weight of the teachers' cosines.
 
     Called under autocast it follows the student's precision.
 
@@ -55,6 +57,10 @@ def mean_of_teachers(
             features = {path: value for answer in answers for path, value in answer.features.items()}
             if len(asked) == 1:
                 return Answers(answers[0].logits, features)
+            if ctx.task.answers == "vectors":
+                shares = torch.tensor([weight for _, weight in asked]).div(sum(weight for _, weight in asked)).sqrt()
+                parts = [share * answer.logits for share, answer in zip(shares.tolist(), answers, strict=True)]
+                return Answers(torch.cat(parts, dim=-1), features)
             logits = torch.stack([answer.logits for answer in answers])
             weights = logits.new_tensor([weight for _, weight in asked]).view(-1, *[1] * (logits.dim() - 1))
             if weighing == "confidence":
@@ -139,9 +145,9 @@ def _with_bf16_kernels(module: nn.Module) -> nn.Module:
 def _ask_onnx(model: OnnxModel, ctx: RunContext) -> AskTeacher:
     runner = OnnxRunner(model.path, threads=torch.get_num_threads())
     runner.__enter__()
+    network = as_network(runner)
 
     def ask(batch: Batch) -> Answers:
-        outputs = runner.infer(tuple(np.ascontiguousarray(t.cpu().numpy()) for t in batch.inputs))
-        return Answers(ctx.task.logits(torch.from_numpy(outputs).to(ctx.device), batch))
+        return Answers(ctx.task.logits(ctx.task.forward(network, batch).to(ctx.device), batch))
 
     return ask

@@ -8,6 +8,8 @@ from safetensors.torch import save as bytes_of_tensors
 from torch import nn
 
 from compressor.export.onnx import write_atomically
+from compressor.export.sentence_files import write_sentence_files
+from compressor.factories.sentence_network import EMBEDDING
 from compressor.factories.text_network import config_of, text_network
 from compressor.models import ModelInfo
 from compressor.structure import manifest_of
@@ -20,8 +22,10 @@ SHAPES = "shapes.json"
 def write_huggingface(module: nn.Module, info: ModelInfo, folder: Path) -> bool:
     """Write ``config.json``, ``model.safetensors`` and the tokenizer's files, and ``shapes.json`` where it is needed.
 
+    An encoder that gives a vector a text is written so that sentence-transformers opens it, too.
+
     Args:
-        module: A ``TextNetwork``, on any device; left untouched.
+        module: A ``TextNetwork`` or ``SentenceNetwork``, on any device; left untouched.
         info: Gives configuration, class names and tokenizer.
         folder: Made if it isn't there.
 
@@ -30,6 +34,9 @@ def write_huggingface(module: nn.Module, info: ModelInfo, folder: Path) -> bool:
         pruned: it computes the size of a head from the network's width.
     """
     write_configuration(info, folder)
+    assert info.factory is not None
+    if info.factory.arguments["task"] == EMBEDDING:
+        write_sentence_files(info, config_of(info.factory.arguments["config"]).hidden_size, folder)
     state = {key.removeprefix(PREFIX): value.detach().cpu().contiguous() for key, value in module.state_dict().items()}
     write_atomically(folder / "model.safetensors", bytes_of_tensors(state, metadata={"format": "pt"}))
     expressible = is_expressible(module, info)

@@ -19,8 +19,11 @@ from compressor.axes import dynamic_axes
 from compressor.errors import DiskFullError, StageError
 from compressor.export.half import to_half
 from compressor.export.integers import look_up_integers, store_integer_biases, store_integer_weights
+from compressor.factories.sentence_network import EMBEDDING
 from compressor.models import InputSpec, ModelInfo, OnnxModel, QuantizedModel, TorchForm
 
+# What a task's answers are called in the file; others are logits.
+OUTPUT_NAMES = {EMBEDDING: "sentence_embedding"}
 OUTPUT_NAME = "logits"
 PREFIX = "compressor."
 NO_SPACE = 28
@@ -30,7 +33,8 @@ def export_onnx(form: TorchForm, path: Path, example_inputs: tuple[Tensor, ...],
     """Write a torch form as one ONNX file, atomically.
 
     The network is copied to the CPU and put in eval mode first. Inputs are named after
-    ``form.info.inputs``, the output is ``logits``, the first axis of each is ``batch``. A quantized
+    ``form.info.inputs``, the output is ``logits`` (of sentence embeddings ``sentence_embedding``), the first axis of
+    each is ``batch``. A quantized
     graph is written with int8 weights, and in half precision where its spec says so; graph inputs
     and outputs stay float32.
 
@@ -48,7 +52,8 @@ def export_onnx(form: TorchForm, path: Path, example_inputs: tuple[Tensor, ...],
     inputs = tuple(tensor.detach().cpu().contiguous() for tensor in example_inputs)
     names = _input_names(form.info, len(inputs))
     longest = form.info.tokenizer.max_length if form.info.tokenizer else None
-    proto = _to_proto(module, inputs, names, opset, longest)
+    output = OUTPUT_NAMES.get(form.info.task, OUTPUT_NAME)
+    proto = _to_proto(module, inputs, (names, output), opset, longest)
     if isinstance(form, QuantizedModel):
         store_integer_weights(proto)
         look_up_integers(proto)
@@ -96,7 +101,7 @@ def write_atomically(path: Path, content: bytes) -> None:
 
 
 def _to_proto(
-    module: nn.Module, inputs: tuple[Tensor, ...], names: list[str], opset: int, longest: int | None
+    module: nn.Module, inputs: tuple[Tensor, ...], names: tuple[list[str], str], opset: int, longest: int | None
 ) -> onnx.ModelProto:
     try:
         with quiet(), torch.no_grad():
@@ -105,8 +110,8 @@ def _to_proto(
                 inputs,
                 dynamo=True,
                 opset_version=opset,
-                input_names=names,
-                output_names=[OUTPUT_NAME],
+                input_names=names[0],
+                output_names=[names[1]],
                 dynamic_shapes=dynamic_axes(inputs, longest),
                 external_data=False,
                 verbose=False,
@@ -164,7 +169,7 @@ def _write_metadata(proto: onnx.ModelProto, form: TorchForm, names: list[str]) -
         "classes": json.dumps(info.classes),
         "inputs": json.dumps([_contract(spec) for spec in info.inputs]),
         "input_names": json.dumps(names),
-        "output": OUTPUT_NAME,
+        "output": proto.graph.output[0].name,
     }
     if isinstance(form, QuantizedModel):
         entries["scheme"] = form.spec.scheme

@@ -61,7 +61,8 @@ class Export(Stage):
         ge=0,
         le=1,
         description="share of inputs whose top class must be the same in the file as in torch (numbers: within 5 % of "
-        "their spread), else the stage fails; trained networks reach 0.995, so less means a fault and not rounding",
+        "their spread; vectors: a cosine of 0.99), else the stage fails; trained networks reach 0.995, so less means a "
+        "fault and not rounding",
     )
     keep_fastest: bool = Field(
         default=False,
@@ -117,10 +118,9 @@ class Export(Stage):
                 f"{exported.path} gives values that are not finite where torch's are",
                 "if target.precision is fp16, activations overflow: try precision = 'fp32'",
             )
-        values = ctx.task.answers != "classes"
-        compared = parity(expected, found, values=values)
+        compared = parity(expected, found, answers=ctx.task.answers)
         if compared.agreement < self.min_agreement and compared.mean_abs_error > TIE_ERROR * compared.logit_std:
-            what = "its answer is near torch's" if values else "its top class is torch's"
+            what = "its top class is torch's" if ctx.task.answers == "classes" else "its answer is near torch's"
             raise StageError(
                 f"{exported.path} is not the network it was made of: {what} for "
                 f"{compared.agreement:.1%} of {compared.samples} inputs, wanted {self.min_agreement:.1%} "

@@ -6,13 +6,16 @@ from torch import Tensor, nn
 
 from compressor.export.huggingface import write_configuration, write_huggingface
 from compressor.export.onnx import write_atomically
-from compressor.factories.text_network import CLASSES, text_network
+from compressor.factories.sentence_network import EMBEDDING, POOLING
+from compressor.factories.text_network import CLASSES, config_of, text_network
 from compressor.models import ModelInfo, OnnxModel, QuantizedModel, TorchForm
 from compressor.structure import apply_shapes, manifest_of
 
 FOLDER = "transformers"
 # What model pages call a task where they call it otherwise.
-PIPELINES = {"text-regression": "text-classification"}
+PIPELINES = {"text-regression": "text-classification", EMBEDDING: "sentence-similarity"}
+# What optimum opens an answer of its own kind with.
+ORT = {"AutoModel": "ORTModelForCustomTasks"}
 CARD = """\
 ---
 library_name: transformers
@@ -33,9 +36,15 @@ or, with onnxruntime, numpy and tokenizers alone: `python3 infer.py "a text"`.
 
 {weights}
 """
+VECTORS = (
+    "The answer to a text is a vector of {width} numbers, `sentence_embedding`: the {pooling},\n"
+    "scaled to length 1 inside the file. The cosine between two vectors, here the sum of the products of their numbers,\n"
+    "is how alike the texts are, -1 to 1."
+)
+POOLED = {"mean": "mean of its tokens' states", "cls": "first token's state"}
 OPENS = (
     "`transformers/` holds the same weights in float32, before rounding:\n"
-    '`{auto}.from_pretrained("this folder/transformers")` opens it.'
+    '`{opened}("this folder/transformers")` opens it.'
 )
 DOES_NOT_OPEN = (
     "`transformers/` holds the same weights in float32, before rounding. The transformers library can't build this\n"
@@ -56,19 +65,29 @@ def write_text_files(model: TorchForm, exported: OnnxModel) -> list[str]:
     opens = write_huggingface(module, info, folder / FOLDER)
     why = "" if opens else _why(module, info)
     auto = CLASSES[info.factory.arguments["task"]]
-    weights = OPENS.format(auto=auto) if opens else DOES_NOT_OPEN.format(why=why)
+    opened = "sentence_transformers.SentenceTransformer" if info.task == EMBEDDING else f"{auto}.from_pretrained"
+    weights = OPENS.format(opened=opened) if opens else DOES_NOT_OPEN.format(why=why)
     card = CARD.format(
         task=PIPELINES.get(info.task, info.task),
-        ort=auto.replace("Auto", "ORT", 1),
+        ort=ORT.get(auto, auto.replace("Auto", "ORT", 1)),
         size=exported.path.stat().st_size / 1e6,
         precision=exported.precision,
-        answers=f"Classes: {', '.join(info.classes)}." if info.classes else "The answer to a text is one number.",
+        answers=_answers(info),
         longest=info.tokenizer.max_length,
         tokens=info.factory.arguments["config"]["vocab_size"],
         weights=weights,
     )
     write_atomically(folder / "README.md", card.encode())
     return [] if opens else [f"transformers can't build the pruned network ({why}); ONNX Runtime and compressor can"]
+
+
+def _answers(info: ModelInfo) -> str:
+    """What the card says of the network's answers."""
+    assert info.factory is not None
+    if info.task == EMBEDDING:
+        config = config_of(info.factory.arguments["config"])
+        return VECTORS.format(width=config.hidden_size, pooling=POOLED[getattr(config, POOLING, "mean")])
+    return f"Classes: {', '.join(info.classes)}." if info.classes else "The answer to a text is one number."
 
 
 def float_module(model: TorchForm) -> nn.Module:

@@ -7,6 +7,7 @@ from torch import Tensor, nn
 
 from compressor.errors import InputError, did_you_mean
 from compressor.extras import require
+from compressor.factories.sentence_network import EMBEDDING, POOLING, SentenceNetwork
 from compressor.models import FactoryRef, TorchModel
 
 REFERENCE = "compressor.factories.text_network:text_network"
@@ -15,6 +16,7 @@ CLASSES = {
     "text-classification": "AutoModelForSequenceClassification",
     "text-regression": "AutoModelForSequenceClassification",
     "token-classification": "AutoModelForTokenClassification",
+    EMBEDDING: "AutoModel",
 }
 
 
@@ -42,7 +44,7 @@ class TextNetwork(nn.Module):
         return logits
 
 
-def text_network(config: Mapping[str, Any], task: str = "text-classification") -> TextNetwork:
+def text_network(config: Mapping[str, Any], task: str = "text-classification") -> TextNetwork | SentenceNetwork:
     """Build an untrained network.
 
     Args:
@@ -62,7 +64,18 @@ def text_network(config: Mapping[str, Any], task: str = "text-classification") -
     except ValueError as error:
         reason = str(error).strip().partition("\n")[0]
         raise InputError(f"transformers builds no {task} network of this configuration: {reason}", "--task") from None
-    return TextNetwork(made)
+    return wrapped(made, task)
+
+
+def wrapped(network: nn.Module, task: str) -> TextNetwork | SentenceNetwork:
+    """A network of transformers as the plain module that a task needs.
+
+    Raises:
+        InputError: Its configuration names a pooling that isn't there.
+    """
+    if task != EMBEDDING:
+        return TextNetwork(network)
+    return SentenceNetwork(network, getattr(network.config, POOLING, "mean"))
 
 
 def config_of(values: Mapping[str, Any]) -> Any:

@@ -9,11 +9,14 @@ from typing import Any
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file as read_safetensors
+from torch import nn
 
 from compressor.errors import InputError, ModelFileError, UntrustedError, did_you_mean
 from compressor.export.huggingface import PREFIX, SHAPES
 from compressor.extras import require
-from compressor.factories.text_network import CLASSES, TextNetwork, config_of, reference_of, text_network, with_classes
+from compressor.factories.sentence_network import EMBEDDING, POOLING
+from compressor.factories.text_network import CLASSES, config_of, reference_of, text_network, with_classes, wrapped
+from compressor.loading.sentence_files import is_sentence_folder, longest_in, pooling_in
 from compressor.loading.weights import load_tensors
 from compressor.models import InputSpec, ModelInfo, TokenizerSpec, TorchModel
 from compressor.structure import apply_shapes
@@ -52,10 +55,13 @@ def load_huggingface(folder: Path, task: str | None = None, trust: bool = False)
     os.environ.setdefault("HF_HUB_OFFLINE", "1")
     library = require("transformers")
     values = _read_config(folder / CONFIG)
-    task = task or _task_of(values)
+    own = EMBEDDING if is_sentence_folder(folder) else _task_of(values)
+    task = task or own
     if task not in CLASSES:
         known = ", ".join(CLASSES)
         raise InputError(f"no text task '{task}'{did_you_mean(task, CLASSES)}", f"--task with one of: {known}")
+    if task == EMBEDDING and is_sentence_folder(folder):
+        values[POOLING] = pooling_in(folder)
     config = config_of(values)
     pickled = not any(folder.glob("*.safetensors"))
     if pickled and not any(folder.glob("*.bin")):
@@ -69,18 +75,22 @@ def load_huggingface(folder: Path, task: str | None = None, trust: bool = False)
     library.utils.logging.disable_progress_bar()
     untrained: tuple[str, ...] = ()
     if (folder / SHAPES).is_file():
-        network = _narrowed(folder, values, task)
+        module = _narrowed(folder, values, task)
     else:
         network, untrained = _pretrained(folder, config, task, pickled)
-    if task != _task_of(values):
+        module = wrapped(network, task)
+    if task != own:
         # Another task's head is of no use, even where its shape fits.
-        heads = {name for name, _ in network.named_parameters() if name.startswith(HEAD)}
-        untrained = tuple(sorted(heads.union(untrained)))
-    trained, named = not untrained, task != "text-regression"
+        names = {name.removeprefix(PREFIX) for name, _ in module.named_parameters()}
+        untrained = tuple(sorted({name for name in names if name.startswith(HEAD)}.union(untrained)))
+    trained, named = not untrained, task not in ("text-regression", EMBEDDING)
     spec = tokenizer_of(folder, config)
+    if task == EMBEDDING:
+        longest = min(spec.max_length, longest_in(folder) or spec.max_length)
+        spec = spec.model_copy(update={"apart": True, "max_length": longest})
     if task == "token-classification":
         spec = spec.model_copy(update={"content": for_words(spec.content)})
-    config.architectures = [type(network).__name__]
+    config.architectures = [type(module.network).__name__]
     info = ModelInfo(
         factory=reference_of(config, task),
         task=task,
@@ -89,7 +99,7 @@ def load_huggingface(folder: Path, task: str | None = None, trust: bool = False)
         classes=tuple(str(config.id2label[place]) for place in range(config.num_labels)) if trained and named else (),
         untrained=untrained,
     )
-    return TorchModel(TextNetwork(network.float()).eval(), info)
+    return TorchModel(module.float().eval(), info)
 
 
 def _pretrained(folder: Path, config: Any, task: str, pickled: bool) -> tuple[Any, tuple[str, ...]]:
@@ -109,12 +119,14 @@ def _pretrained(folder: Path, config: Any, task: str, pickled: bool) -> tuple[An
     except Exception as error:
         reason = str(error).strip().partition("\n")[0]
         raise ModelFileError(f"{folder} can't be loaded: {type(error).__name__}: {reason}", "copy it again") from None
+    body = "" if task == EMBEDDING else f"{network.base_model_prefix}."
     untrained = tuple(sorted(loaded["missing_keys"]))
-    _check_weights(folder, network, untrained, loaded["mismatched_keys"])
-    return network, untrained
+    _check_weights(folder, body, untrained, loaded["mismatched_keys"])
+    # Whatever an encoder alone may lack isn't used.
+    return network, untrained if body else ()
 
 
-def _narrowed(folder: Path, values: dict[str, Any], task: str) -> Any:
+def _narrowed(folder: Path, values: dict[str, Any], task: str) -> nn.Module:
     """A network with fewer heads than its configuration can say: built by it, then cut to the shapes beside it."""
     module = text_network(values, task)
     try:
@@ -123,7 +135,7 @@ def _narrowed(folder: Path, values: dict[str, Any], task: str) -> Any:
     except (SafetensorError, OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise ModelFileError(f"{folder} can't be loaded: {error}", "copy the folder again, whole") from None
     load_tensors(module, {f"{PREFIX}{name}": tensor for name, tensor in tensors.items()}, str(folder / WEIGHTS))
-    return module.network
+    return module
 
 
 def _task_of(values: dict[str, Any]) -> str:
@@ -148,14 +160,13 @@ def _read_config(path: Path) -> dict[str, Any]:
     return values
 
 
-def _check_weights(folder: Path, network: Any, missing: tuple[str, ...], mismatched: Collection[Any]) -> None:
-    """Nothing but a head, and the pooler that belongs to it, may be without weights."""
+def _check_weights(folder: Path, body: str, missing: tuple[str, ...], mismatched: Collection[Any]) -> None:
+    """Nothing but a head, and the pooler that belongs to it, may lack weights; others' names begin with ``body``."""
     hint = f"{CONFIG} and {WEIGHTS} of one and the same network"
     if mismatched:
         name, have, wanted = (part if isinstance(part, str) else tuple(part) for part in sorted(mismatched)[0])
         raise ModelFileError(f"{folder}: {name} has the shape {have}, by {CONFIG} it is {wanted}", hint)
-    body = f"{network.base_model_prefix}."
-    lost = [name for name in missing if name.startswith(body) and ".pooler." not in name]
+    lost = [name for name in missing if name.startswith(body) and ".pooler." not in f".{name}"]
     if lost:
         shown = ", ".join(lost[:3])
         raise ModelFileError(f"{folder} has no weights for {len(lost)} of the network's tensors: {shown}", hint)

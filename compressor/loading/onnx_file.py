@@ -9,6 +9,7 @@ from pydantic import ValidationError
 from compressor.data.tokenizer import engine
 from compressor.errors import ModelFileError
 from compressor.export.onnx import PREFIX
+from compressor.factories.sentence_network import EMBEDDING
 from compressor.models import InputSpec, ModelInfo, OnnxModel, TokenizerSpec
 
 ROUNDED = frozenset({"QuantizeLinear", "DequantizeLinear", "QLinearConv", "QLinearMatMul", "MatMulInteger"})
@@ -32,14 +33,14 @@ def load_onnx(path: Path) -> OnnxModel:
     except (ValueError, TypeError, KeyError, ValidationError) as error:
         raise ModelFileError(f"{path}: its metadata doesn't fit: {error}", "export it again") from None
     if any(spec.shape == (-1,) for spec in info.inputs):
-        info = info.model_copy(update={"tokenizer": _tokenizer_beside(path, tuple(spec.name for spec in info.inputs))})
+        info = info.model_copy(update={"tokenizer": _tokenizer_beside(path, info)})
     types = {tensor.data_type for tensor in proto.graph.initializer}
     if any(node.op_type in ROUNDED for node in proto.graph.node):
         return OnnxModel(path, info, "int8")
     return OnnxModel(path, info, "fp16" if onnx.TensorProto.FLOAT16 in types else "fp32")
 
 
-def _tokenizer_beside(path: Path, inputs: tuple[str, ...]) -> TokenizerSpec:
+def _tokenizer_beside(path: Path, info: ModelInfo) -> TokenizerSpec:
     """The tokenizer in a text network's folder: it is too large for the file's metadata.
 
     Raises:
@@ -53,7 +54,13 @@ def _tokenizer_beside(path: Path, inputs: tuple[str, ...]) -> TokenizerSpec:
             f"{path} is a text network, and its tokenizer beside it can't be read: {error}",
             "copy the whole folder: tokenizer.json and tokenizer_config.json belong to the model",
         ) from None
-    spec = TokenizerSpec(content=content, config=settings, max_length=int(settings["model_max_length"]), inputs=inputs)
+    spec = TokenizerSpec(
+        content=content,
+        config=settings,
+        max_length=int(settings["model_max_length"]),
+        inputs=tuple(given.name for given in info.inputs),
+        apart=info.task == EMBEDDING,
+    )
     pad = engine(spec).token_to_id(str(settings.get("pad_token", "")))
     return spec.model_copy(update={"pad_id": pad or 0})
 

@@ -87,8 +87,8 @@ def timed_inputs(ctx: RunContext) -> list[Arrays]:
         return [arrays_of(ctx.task.example_inputs(ctx.data, size))]
     count = len(ctx.data.test)
     starts = torch.linspace(0, max(0, count - size), min(TIMED_TEXTS, count)).long()
-    calls = [ctx.data.batch("test", torch.arange(int(start), min(int(start) + size, count))) for start in starts]
-    return [arrays_of(batch.inputs) for batch in calls]
+    chosen = [torch.arange(int(start), min(int(start) + size, count)) for start in starts]
+    return [arrays_of(ctx.task.call(ctx.data.batch("test", indices))) for indices in chosen]
 
 
 def _milliseconds(runner: Runner, inputs: Arrays, clock: Callable[[], float]) -> float:

@@ -5,12 +5,11 @@ import math
 
 import numpy as np
 import numpy.typing as npt
-import torch
 
 from compressor.context import RunContext
 from compressor.data import SplitName
 from compressor.models import EngineModel, Form
-from compressor.runners import Runner, arrays_of, runner_for
+from compressor.runners import Runner, as_network, runner_for
 from compressor.tasks import Score
 
 SCORING_BATCH = 250
@@ -49,9 +48,8 @@ def collect_outputs(
     batches = ctx.data.batches(split, batch_size)
     if count is not None:
         batches = itertools.islice(batches, math.ceil(count / batch_size))
-    return np.concatenate(
-        [ctx.task.logits(torch.from_numpy(runner.infer(arrays_of(batch.inputs))), batch).numpy() for batch in batches]
-    )
+    network = as_network(runner)
+    return np.concatenate([ctx.task.logits(ctx.task.forward(network, batch), batch).numpy() for batch in batches])
 
 
 def paired_drop(reference: Score, score: Score, higher_is_better: bool) -> tuple[float, float]:

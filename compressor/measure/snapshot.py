@@ -176,4 +176,4 @@ def _parity(model: Form, outputs: Logits, ctx: RunContext) -> Parity | None:
         return None
     with TorchRunner(model.module) as runner:
         expected = collect_outputs(runner, ctx, count=PARITY_SAMPLES)
-    return parity(expected, outputs[: len(expected)], values=ctx.task.answers != "classes")
+    return parity(expected, outputs[: len(expected)], answers=ctx.task.answers)

@@ -132,7 +132,7 @@ class Quantize(Stage):
         channels_last = is_channels_last(graph)
         batches: list[tuple[Tensor, ...]] = []
         for batch in ctx.data.training_batches(self.calibration_batch_size, ctx.seed, epoch=0):
-            batches.append(batch.to(ctx.device, channels_last).inputs)
+            batches.append(ctx.task.inputs(batch.to(ctx.device, channels_last)))
             if len(batches) == self.calibration_batches:
                 break
         return batches

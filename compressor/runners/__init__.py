@@ -3,7 +3,17 @@
 from compressor.runners.choose import available, runner_for
 from compressor.runners.engine import EngineRunner
 from compressor.runners.onnx import OnnxRunner
-from compressor.runners.protocol import Arrays, Runner, arrays_of
+from compressor.runners.protocol import Arrays, Runner, arrays_of, as_network
 from compressor.runners.torch import TorchRunner
 
-__all__ = ["Arrays", "EngineRunner", "OnnxRunner", "Runner", "TorchRunner", "arrays_of", "available", "runner_for"]
+__all__ = [
+    "Arrays",
+    "EngineRunner",
+    "OnnxRunner",
+    "Runner",
+    "TorchRunner",
+    "arrays_of",
+    "as_network",
+    "available",
+    "runner_for",
+]

@@ -1,10 +1,12 @@
 """What every runner is: a context manager that turns inputs into logits."""
 
+from collections.abc import Callable
 from types import TracebackType
 from typing import Any, Protocol, Self
 
 import numpy as np
 import numpy.typing as npt
+import torch
 from torch import Tensor
 
 Arrays = tuple[npt.NDArray[Any], ...]
@@ -13,6 +15,11 @@ Arrays = tuple[npt.NDArray[Any], ...]
 def arrays_of(inputs: tuple[Tensor, ...]) -> Arrays:
     """One call's inputs as runners want them."""
     return tuple(np.ascontiguousarray(tensor.cpu().numpy()) for tensor in inputs)
+
+
+def as_network(runner: "Runner") -> Callable[..., Tensor]:
+    """A runner called as a network is: with tensors, for a tensor on the CPU."""
+    return lambda *inputs: torch.from_numpy(runner.infer(arrays_of(inputs)))
 
 
 class Runner(Protocol):

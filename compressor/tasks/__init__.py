@@ -14,6 +14,8 @@ from compressor.data import Batch, Data
 from compressor.errors import DataError, InputError, did_you_mean
 from compressor.models import InputSpec
 
+AnswerKind = Literal["classes", "values", "vectors"]
+
 
 @dataclass(frozen=True, slots=True)
 class Score:
@@ -34,8 +36,9 @@ class Task(ABC):
     """One kind of job a network does. Instances are immutable and cheap."""
 
     name: ClassVar[str]
-    # What an answer is, which chooses the loss between two of them: logits of classes, or numbers to be met.
-    answers: ClassVar[Literal["classes", "values"]] = "classes"
+    # What an answer is, which chooses the loss between two of them: logits of classes, numbers to be met, or vectors
+    # of length 1 that are compared with one another.
+    answers: ClassVar[AnswerKind] = "classes"
     # How messages call an input's axes, and what else could be typed.
     axes: ClassVar[str] = "one sample"
     remedy: ClassVar[str] = "data that the network was made for"
@@ -43,10 +46,17 @@ class Task(ABC):
     higher_is_better: bool = True
     loss_name: str = ""
 
-    def forward(self, module: nn.Module, batch: Batch) -> Tensor:
-        """The network's outputs for a batch."""
-        outputs: Tensor = module(*batch.inputs)
-        return outputs
+    def inputs(self, batch: Batch) -> tuple[Tensor, ...]:
+        """What the network is called with for a batch."""
+        return batch.inputs
+
+    def forward(self, module: Callable[..., Tensor], batch: Batch) -> Tensor:
+        """The outputs of a network, or of whatever is called as one, for a batch; the first axis is its samples."""
+        return module(*self.inputs(batch))
+
+    def call(self, batch: Batch) -> tuple[Tensor, ...]:
+        """One call as the network's users make it, with as many rows as the batch has samples."""
+        return self.inputs(batch)
 
     def mask(self, batch: Batch) -> Tensor | None:
         """Which tokens of a batch are no padding, (N, tokens); None where samples are all of one size."""
@@ -111,8 +121,7 @@ class Task(ABC):
 
     def example_inputs(self, data: Data, count: int = 2) -> tuple[Tensor, ...]:
         """Real inputs from the training split, ``count`` of them, on the CPU."""
-        batch = data.batch("train", torch.arange(min(count, len(data.train))))
-        return batch.inputs
+        return self.call(data.batch("train", torch.arange(min(count, len(data.train)))))
 
 
 def make_task(name: str, score: str | None = None, loss: Callable[..., Any] | None = None) -> Task:
@@ -120,7 +129,7 @@ def make_task(name: str, score: str | None = None, loss: Callable[..., Any] | No
 
     Args:
         name: ``"image-classification"``, ``"text-classification"``, ``"text-regression"``,
-            ``"token-classification"``.
+            ``"token-classification"``, ``"sentence-embedding"``.
         score: Which score leads; the task's first where None.
         loss: ``loss(outputs, labels)`` in place of the task's own.
 
@@ -128,10 +137,17 @@ def make_task(name: str, score: str | None = None, loss: Callable[..., Any] | No
         InputError: No such task or score.
     """
     from compressor.tasks.classification import ImageClassification, TextClassification
+    from compressor.tasks.embedding import SentenceEmbedding
     from compressor.tasks.regression import TextRegression
     from compressor.tasks.tagging import TokenClassification
 
-    kinds: tuple[type[Task], ...] = (ImageClassification, TextClassification, TextRegression, TokenClassification)
+    kinds: tuple[type[Task], ...] = (
+        ImageClassification,
+        TextClassification,
+        TextRegression,
+        TokenClassification,
+        SentenceEmbedding,
+    )
     tasks = {kind.name: kind for kind in kinds}
     if name not in tasks:
         known = ", ".join(sorted(tasks))

@@ -61,6 +61,25 @@ def similarity_preserving(student_features: Tensor, teacher_features: Tensor) ->
     return (student - teacher).square().sum() / len(student) ** 2
 
 
+def cosine_similarities(student_vectors: Tensor, teacher_vectors: Tensor) -> Tensor:
+    """Squared difference of the cosines of all pairs of vectors: texts are as alike as the teacher finds them.
+
+    ``sum((cos(s_i, s_j) - cos(t_i, t_j))**2) / (N * (N - 1))`` over i != j, the correlation congruence of Peng et al.
+    2019 (https://arxiv.org/abs/1904.01802, equation 6) with the inner product of unit vectors as its kernel.
+
+    Args:
+        student_vectors: (N, width); the gradient flows here.
+        teacher_vectors: (N, width), of any width; detached.
+
+    Returns:
+        A scalar in 0 to 4, in float32; 0 for fewer than two vectors.
+    """
+    sides = (functional.normalize(vectors, dim=1) for vectors in _gathered(student_vectors, teacher_vectors))
+    student, teacher = (vectors @ vectors.T for vectors in sides)
+    errors = (student - teacher).square().fill_diagonal_(0)
+    return errors.sum() / max(1, len(errors) * (len(errors) - 1))
+
+
 def _gathered(student: Tensor, teacher: Tensor) -> tuple[Tensor, Tensor]:
     """Both as (N, width) of the global batch; of float32 and of a size whose squares stay finite."""
     return _all_ranks(_vectors(student)), _all_ranks(_vectors(teacher.detach()))

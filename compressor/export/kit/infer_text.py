@@ -6,6 +6,7 @@
     python3 infer.py --pair "a question" "its answer"
     python3 infer.py "a text" --json
     python3 infer.py "words with spaces between"      where the answer is a tag for each word
+    python3 infer.py --pair "a text" "another"      where the answer is a vector: how alike both are, -1 to 1
 
 The tokenizer lies beside the model; what it answers, and the names of its classes, is read from the file's metadata.
 """
@@ -43,6 +44,10 @@ def main() -> int:
         metadata = session.get_modelmeta().custom_metadata_map
         classes = json.loads(metadata.get("compressor.classes", "[]"))
         tokenizer = load_tokenizer(given.model.parent)
+        if metadata.get("compressor.task") == "sentence-embedding":
+            vectors = [answer(session, tokenizer, text) for text in texts]
+            print("\n".join(similarities(vectors, given.json) if given.pair else embeddings(vectors, given.json)))
+            return 0
         for place, sample in enumerate(samples):
             if metadata.get("compressor.task") == "token-classification":
                 print(tags(place, session, tokenizer, str(sample).split(), classes, given.json))
@@ -112,6 +117,28 @@ def tags(
     if as_json:
         return json.dumps({"text": place, "tags": [{"word": word, "tag": tag} for word, tag in found]})
     return f"{place}: " + " ".join(f"{word}/{tag}" for word, tag in found)
+
+
+def similarities(vectors: list[np.ndarray], as_json: bool) -> list[str]:
+    """What is printed for texts two by two: how alike they are, the cosine between their vectors of length 1."""
+    found = [float(first @ second) for first, second in zip(vectors[::2], vectors[1::2], strict=True)]
+    if as_json:
+        return [json.dumps({"pair": place, "similarity": value}) for place, value in enumerate(found)]
+    return [f"{place}: {value:.4f}" for place, value in enumerate(found)]
+
+
+def embeddings(vectors: list[np.ndarray], as_json: bool, shown: int = 4) -> list[str]:
+    """What is printed for texts one by one: each one's vector, its beginning where a person reads it, and its like."""
+    lines = []
+    for place, vector in enumerate(vectors):
+        alike = [float(vector @ other) for other in vectors]
+        if as_json:
+            lines.append(json.dumps({"text": place, "embedding": vector.tolist(), "similarities": alike}))
+            continue
+        start = ", ".join(f"{value:.4f}" for value in vector[:shown])
+        others = "".join(f", to {other}: {value:.4f}" for other, value in enumerate(alike) if other != place)
+        lines.append(f"{place}: [{start}, ...] of {len(vector)} numbers{'; similarity' + others[1:] if others else ''}")
+    return lines
 
 
 def line(place: int, row: np.ndarray, classes: list[str], top: int, as_json: bool) -> str:

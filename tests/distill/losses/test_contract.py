@@ -60,6 +60,10 @@ ROWS = {
         Row(losses.attention_matrices, HEADS, (3, 4, 4)),
         Row(losses.attention_matrices, HEADS, HEADS, mask),
     ],
+    "cosine_similarities": [
+        Row(losses.cosine_similarities, over_pairs=True),
+        Row(losses.cosine_similarities, (5,), (9,), over_pairs=True),
+    ],
     "rkd_distance": [Row(losses.rkd_distance, over_pairs=True), Row(losses.rkd_distance, MAP, (9,), over_pairs=True)],
     "rkd_angle": [Row(losses.rkd_angle, over_pairs=True), Row(losses.rkd_angle, MAP, (9,), over_pairs=True)],
     "similarity_preserving": [
