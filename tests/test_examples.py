@@ -19,6 +19,21 @@ def test_there_are_examples() -> None:
     assert FOLDERS
 
 
+def as_typed(line: str, folder: Path) -> list[str]:
+    """A line of a page as a command, short where it can be."""
+    program, name, *rest = shlex.split(line)
+    assert program in ("python", "compress")
+    if program == "compress":
+        return [sys.executable, "-m", "compressor", name, *rest, *(["--quick"] if name == "run" else [])]
+    script = folder / name
+    return [sys.executable, str(script), *rest, *(["--quick"] if "--quick" in script.read_text() else [])]
+
+
+def test_the_readme_lists_every_example() -> None:
+    page = (EXAMPLES.parent / "README.md").read_text()
+    assert not [folder.name for folder in FOLDERS if f"](examples/{folder.name}/README.md)" not in page]
+
+
 @pytest.mark.parametrize("folder", FOLDERS, ids=lambda folder: folder.name)
 def test_runs_as_its_page_says(folder: Path, tmp_path: Path) -> None:
     page = (folder / "README.md").read_text()
@@ -26,11 +41,8 @@ def test_runs_as_its_page_says(folder: Path, tmp_path: Path) -> None:
     block = re.search(r"^## Run\n+```\n(.*?)\n```", page, flags=re.MULTILINE | re.DOTALL)
     assert block is not None
     for line in block[1].splitlines():
-        python, script, *rest = shlex.split(line)
-        assert python == "python"
-        command = [sys.executable, str(folder / script), *rest, "--quick"]
         result = subprocess.run(
-            command,
+            as_typed(line, folder),
             cwd=tmp_path,
             env={**os.environ, "OMP_NUM_THREADS": "1"},
             capture_output=True,
