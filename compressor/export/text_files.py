@@ -38,8 +38,8 @@ or, with onnxruntime, numpy and tokenizers alone: `python3 infer.py "a text"`.
 """
 VECTORS = (
     "The answer to a text is a vector of {width} numbers, `sentence_embedding`: the {pooling},\n"
-    "scaled to length 1 inside the file. The cosine between two vectors, here the sum of the products of their numbers,\n"
-    "is how alike the texts are, -1 to 1."
+    "scaled to length 1 inside the file. The cosine between two vectors, which is the sum of the products of their\n"
+    "numbers, is how alike the texts are, -1 to 1."
 )
 POOLED = {"mean": "mean of its tokens' states", "cls": "first token's state"}
 OPENS = (
