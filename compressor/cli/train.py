@@ -12,6 +12,7 @@ from compressor.cli.options import MODEL_OPTIONS, ModelOptions, add_options
 from compressor.errors import InputError, ProfileError
 
 if TYPE_CHECKING:
+    from compressor.data import Data
     from compressor.models import ModelInfo, TorchModel
     from compressor.training import TrainSettings
 
@@ -29,8 +30,8 @@ if TYPE_CHECKING:
 def train(out: str, overrides: tuple[str, ...], **typed: Any) -> None:
     """Train or fine-tune MODEL on labels, so that it can teach, and write a checkpoint.
 
-    MODEL is a checkpoint to go on from, a Hugging Face folder (a pretrained one gets a new head), or a factory such
-    as torchvision:resnet18 with --factory-arg.
+    MODEL is a checkpoint to go on from, a Hugging Face folder (a pretrained one gets a new head, and so does one whose
+    head is for other classes than the data's), or a factory such as torchvision:resnet18 with --factory-arg.
     """
     from compressor.cli.options import check_writable
     from compressor.cli.progress import progress_display
@@ -44,11 +45,7 @@ def train(out: str, overrides: tuple[str, ...], **typed: Any) -> None:
 
     model = _network(options)
     settings = train_settings(overrides, model.info)
-    data = options.load_data(model)
-    if model.info.untrained:
-        from compressor.loading.huggingface import with_new_head
-
-        model = with_new_head(model, data.classes, options.seed)
+    model, data = _with_data(model, options)
     to_folder = model.info.tokenizer is not None and not out.endswith(".pt")
     path = Path(out) if to_folder or out.endswith(".pt") else Path(out) / "model.pt"
     if options.data is not None:
@@ -62,6 +59,27 @@ def train(out: str, overrides: tuple[str, ...], **typed: Any) -> None:
     # A checkpoint names its data, a Hugging Face folder can't.
     named = [f"--data {data.source}", *(f"--data-arg {one}" for one in options.data_args)] if to_folder else []
     click.echo("\n".join((line, " ".join(("next: compress run --profile mobile-cpu", *named, str(path))))))
+
+
+def _with_data(model: TorchModel, options: ModelOptions) -> tuple[TorchModel, Data]:
+    """The network with a head for the data, and the data, in the order of the head's classes where it stays."""
+    from compressor.data.labels import class_names
+    from compressor.loading.huggingface import head_for
+
+    if model.info.tokenizer is None:
+        return model, options.load_data(model)
+    # As if the network named no classes: those of the data alone, by which the head is judged.
+    unnamed = replace(model, info=model.info.model_copy(update={"classes": ()}))
+    data = options.load_data(unnamed)
+    # Tags that don't occur may stay in the head; a class of texts that is never trained is of no use.
+    lacking = len(model.info.classes) - len(data.classes)
+    fits = class_names(data.classes, model.info.classes) == model.info.classes
+    if fits and (not lacking or (data.classes and data.train.labels.dim() == 2)):
+        data = options.load_data(model)
+    model, note = head_for(model, data.classes, options.seed)
+    if note:
+        click.echo(f"note: {note}")
+    return model, data
 
 
 def train_settings(overrides: tuple[str, ...], info: ModelInfo | None = None) -> TrainSettings:

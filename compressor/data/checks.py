@@ -33,10 +33,12 @@ def check_labels(splits: Mapping[str, Split], classes: tuple[str, ...], spec: st
         raise DataError(f"'{spec}': one class only, '{only}', in the train split", "data with at least two classes")
     missing = sorted(set(range(present[-1] + 1)) - set(present))
     if missing:
-        shown = ", ".join(str(label) for label in missing[:5])
+        shown = ", ".join(classes[label] if label < len(classes) else str(label) for label in missing[:5])
         raise DataError(
             f"'{spec}': labels go up to {present[-1]}, but train has none of {shown}",
-            "labels 0, 1, 2, ... without gaps",
+            "samples of every class, or compress train, which gives a text network a head for those that are there"
+            if classes
+            else "labels 0, 1, 2, ... without gaps",
         )
     if classes and present[-1] >= len(classes):
         raise DataError(

@@ -55,3 +55,13 @@ def class_places(classes: tuple[str, ...]) -> dict[str, int]:
     """Labels by name; numbers are places where the model's classes have names of their own."""
     places = {name: place for place, name in enumerate(classes)}
     return places | {str(place): place for place in range(len(classes)) if str(place) not in places}
+
+
+def unnamed(count: int) -> tuple[str, ...]:
+    """What transformers calls classes that nobody named."""
+    return tuple(f"LABEL_{place}" for place in range(count))
+
+
+def listed(classes: tuple[str, ...], shown: int = 5) -> str:
+    """Class names for a message: all, or the first."""
+    return ", ".join(classes[:shown]) + (", ..." if len(classes) > shown else "")

@@ -3,6 +3,7 @@
 import json
 import os
 from collections.abc import Collection
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,15 +12,24 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file as read_safetensors
 from torch import nn
 
+from compressor.data.labels import listed, unnamed
 from compressor.errors import InputError, ModelFileError, UntrustedError, did_you_mean
 from compressor.export.huggingface import PREFIX, SHAPES
 from compressor.extras import require
 from compressor.factories.sentence_network import EMBEDDING, POOLING
-from compressor.factories.text_network import CLASSES, config_of, reference_of, text_network, with_classes, wrapped
+from compressor.factories.text_network import (
+    CLASSES,
+    config_of,
+    is_text_network,
+    reference_of,
+    text_network,
+    with_classes,
+    wrapped,
+)
 from compressor.loading.sentence_files import is_sentence_folder, longest_in, pooling_in
 from compressor.loading.weights import load_tensors
 from compressor.models import InputSpec, ModelInfo, TokenizerSpec, TorchModel
-from compressor.structure import apply_shapes
+from compressor.structure import apply_shapes, manifest_of
 
 CONFIG, WEIGHTS, PICKLED = "config.json", "model.safetensors", "pytorch_model.bin"
 # What any of the library's tokenizers is saved as.
@@ -221,6 +231,30 @@ def _longest(tokenizer: Any, config: Any) -> int:
     return int(min(positions, tokenizer.model_max_length))
 
 
+def head_for(model: TorchModel, classes: tuple[str, ...], seed: int) -> tuple[TorchModel, str]:
+    """A text network with a head for these classes, and what had to be changed, in a sentence.
+
+    A head that was never trained is drawn under the seed, and one of other classes too; one whose classes have no
+    names of their own (``LABEL_0``, ...) stays where there are as many, and takes the names.
+
+    Args:
+        model: As it was loaded; other networks than classifiers are left alone.
+        classes: The data's own, in their order; empty where its labels are no classes.
+        seed: Draws the head.
+    """
+    info = model.info
+    if info.untrained:
+        return with_new_head(model, classes, seed), ""
+    if not classes or not info.classes or classes == info.classes or not is_text_network(info.factory):
+        return model, ""
+    assert info.factory is not None
+    if len(classes) == len(info.classes) and info.classes == unnamed(len(classes)):
+        named = info.model_copy(update={"factory": with_classes(info.factory, classes), "classes": classes})
+        return replace(model, info=named), f"the head's classes had no names: they are called {', '.join(classes)} now"
+    head, data = (f"{len(names)} classes ({listed(names)})" for names in (info.classes, classes))
+    return with_new_head(model, classes, seed), f"the head has {head}, the data {data}: a new head was made"
+
+
 def with_new_head(model: TorchModel, classes: tuple[str, ...], seed: int) -> TorchModel:
     """The same network with a head for these classes, drawn under the seed; everything else keeps its weights."""
     assert model.info.factory is not None
@@ -228,8 +262,17 @@ def with_new_head(model: TorchModel, classes: tuple[str, ...], seed: int) -> Tor
     with torch.random.fork_rng():
         torch.manual_seed(seed)
         module = text_network(**ref.arguments)
-    untrained = {f"{PREFIX}{name}" for name in model.info.untrained}
-    kept = {key: value for key, value in model.module.state_dict().items() if key not in untrained}
+    # A pruned network's body is narrower than its configuration says.
+    body = f"{PREFIX}{module.network.base_model_prefix}"
+    shapes, own = manifest_of(module), manifest_of(model.module)
+    for part in ("tensors", "attributes"):
+        shapes[part] |= {name: value for name, value in own[part].items() if name.startswith(body)}
+    apply_shapes(module, shapes)
+    state, drawn = model.module.state_dict(), module.state_dict()
+    untrained = {f"{PREFIX}{name}" for name in model.info.untrained} or {
+        key for key in state if key.startswith(f"{PREFIX}{HEAD}")
+    }
+    kept = {key: value for key, value in state.items() if key not in untrained and value.shape == drawn[key].shape}
     module.load_state_dict(kept, strict=False)
     info = model.info.model_copy(update={"factory": ref, "classes": classes, "untrained": ()})
     return TorchModel(module.eval(), info)

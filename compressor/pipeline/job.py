@@ -7,6 +7,7 @@ import torch
 
 from compressor.context import Progress, RunContext, ShowProgress, Teacher, silent
 from compressor.data import Data
+from compressor.data.labels import listed
 from compressor.data.load import shorten
 from compressor.distill.students import named_student
 from compressor.errors import InputError, MissingError, PlanError, did_you_mean
@@ -102,17 +103,12 @@ def prepared(job: Job) -> Job:
     Raises:
         PlanError: ``stop_before`` names no stage of the profile, or no stage is left.
         MissingError: The device isn't here.
-        InputError: The student can't be built.
+        InputError: The student can't be built, or a text network's head isn't one for this data.
     """
     data = job.data.seen_by(job.model.info.tokenizer)
     job = replace(job, device=torch_device(job.device), data=data, model=_described(job.model, data, job.task))
     for info in (job.model.info, *(teacher.model.info for teacher in job.teachers)):
-        if info.untrained:
-            raise InputError(
-                f"{info.source} has no weights for {', '.join(info.untrained[:3])}: it was never "
-                f"trained for {job.task.name}",
-                f"compress train {info.source} --data ... --out teacher, then compress run ... teacher",
-            )
+        _check_head(info, data, job.task)
     if job.model.info.tokenizer is not None:
         job = replace(job, profile=job.profile.for_text())
     stages = _cut(job.profile.stages, job.stop_before)
@@ -125,6 +121,19 @@ def prepared(job: Job) -> Job:
         stages = tuple(_quick(stage) for stage in stages)
         job = replace(job, data=shorten(job.data, QUICK_TRAIN, QUICK_OTHER))
     return replace(job, profile=replace(job.profile, stages=stages))
+
+
+def _check_head(info: ModelInfo, data: Data, task: Task) -> None:
+    """Refuse a text network without a head, or with one of another number of classes than the data."""
+    hint = f"compress train {info.source} --data ... --out teacher, then compress run ... teacher"
+    if info.untrained:
+        raise InputError(
+            f"{info.source} has no weights for {', '.join(info.untrained[:3])}: it was never trained for {task.name}",
+            hint,
+        )
+    if info.tokenizer is not None and info.classes and data.classes and len(info.classes) != len(data.classes):
+        head, wanted = (f"{len(names)} classes ({listed(names)})" for names in (info.classes, data.classes))
+        raise InputError(f"the head of {info.source} has {head}, '{data.source}' has {wanted}", hint)
 
 
 def torch_device(name: str) -> str:

@@ -90,6 +90,59 @@ def test_a_new_head_is_drawn_under_the_seed(tmp_path: Path) -> None:
     assert weights[0] == weights[1] != weights[2]
 
 
+@pytest.mark.parametrize(
+    ("labels", "note", "kept"),
+    [
+        (("bad", "good"), "", True),
+        (("good", "bad"), "", True),
+        (("LABEL_0", "LABEL_1"), "they are called bad, good now", True),
+        (("x", "y", "z"), "has 3 classes (x, y, z), the data 2 classes (bad, good): a new head was made", False),
+        (("bad", "fair", "good"), "has 3 classes (bad, fair, good), the data 2 classes", False),
+        (("good", "bad", "fair"), "has 3 classes (good, bad, fair), the data 2 classes", False),
+        (("cat", "dog"), "a new head was made", False),
+    ],
+)
+def test_a_head_for_other_classes(tmp_path: Path, labels: tuple[str, ...], note: str, kept: bool) -> None:
+    from safetensors.torch import load_file as read
+
+    from compressor.loading import load_file
+
+    folder = encoders.encoder_folder(tmp_path / "bert", labels=labels, num_hidden_layers=1)
+    data = encoders.sentence_folder(tmp_path / "data", 64, 16)
+    # So slowly that what was there is still there.
+    settings = [word for one in ("epochs=1", "lr=1e-7", "precision=fp32") for word in ("--set", one)]
+    done = train(folder, "--data", data, "--out", tmp_path / "tuned", "--seed", "5", *settings)
+    assert done.exit_code == 0, done.output
+    assert done.stdout.startswith("note: the head") if note else "note:" not in done.stdout
+    assert note in " ".join(done.stdout.split())
+    before, after = (read(one / "model.safetensors") for one in (folder, tmp_path / "tuned"))
+    close = {
+        name: before[name].shape == after[name].shape and before[name].allclose(after[name], atol=1e-4)
+        for name in before
+    }
+    assert close.pop("classifier.weight") == kept
+    close.pop("classifier.bias")
+    assert all(close.values())
+    classes = load_file(tmp_path / "tuned").info.classes
+    assert classes == (labels if kept and labels != ("LABEL_0", "LABEL_1") else ("bad", "good"))
+
+
+def test_tags_that_do_not_occur_stay_in_the_head(tmp_path: Path) -> None:
+    from compressor.loading import load_file
+
+    folder = encoders.encoder_folder(tmp_path / "bert", task="token-classification", num_hidden_layers=1)
+    rows = [{"words": ["a", "dull", "film"], "tags": ["O", "B-BAD", "O"]}] * 30
+    data = encoders.write_rows(tmp_path / "train.jsonl", rows)
+    columns = ["--data-arg", "tokens=words", "--data-arg", "tags=tags", "--set", "epochs=1"]
+    done = train(folder, "--data", data, *columns, "--out", tmp_path / "same")
+    assert done.exit_code == 0 and "note:" not in done.stdout, done.output
+    assert load_file(tmp_path / "same").info.classes == encoders.TAGS
+    encoders.write_rows(data, [{**rows[0], "tags": ["O", "B-DULL", "O"]}] * 30)
+    done = train(folder, "--data", data, *columns, "--out", tmp_path / "other")
+    assert done.exit_code == 0 and "has 5 classes (B-BAD, B-GOOD, I-BAD, I-GOOD, O), the data 2" in done.stdout
+    assert load_file(tmp_path / "other").info.classes == ("B-DULL", "O")
+
+
 def test_text_settings_are_gentler() -> None:
     from compressor.models import ModelInfo, TokenizerSpec
 

@@ -29,6 +29,12 @@ def test_labels_that_cannot_be_learned(train: list[float], test: list[float], wo
         check_labels({"train": split(train), "test": split(test)}, (), "some")
 
 
+def test_a_class_that_does_not_occur_is_named() -> None:
+    with pytest.raises(DataError, match="train has none of so-so") as caught:
+        check_labels({"train": split([0, 2])}, ("bad", "so-so", "good"), "some")
+    assert "compress train" in (caught.value.hint or "")
+
+
 def test_more_labels_than_names() -> None:
     with pytest.raises(DataError, match="label 2 in train, but only 2 class names"):
         check_labels({"train": split([0, 1, 2])}, ("cat", "dog"), "some")

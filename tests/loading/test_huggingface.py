@@ -12,8 +12,9 @@ import torch
 
 from compressor.errors import CompressError, InputError, ModelFileError, UntrustedError
 from compressor.loading import load_file
-from compressor.loading.huggingface import with_new_head
+from compressor.loading.huggingface import head_for, with_new_head
 from compressor.models import TorchModel
+from compressor.prune.transformers import narrowed, prune_blocks
 
 EVIL = "from pathlib import Path\nPath({path!r}).touch()\nclass Evil: pass\n"
 
@@ -116,6 +117,21 @@ def test_a_pretrained_network_gets_a_head_under_the_seed(folder: Path) -> None:
     # Two classes as the untrained head happens to have: it is drawn under the seed all the same.
     two = [with_new_head(loaded(folder), ("a", "b"), 0).module.network.classifier.weight for _ in range(2)]  # type: ignore[union-attr]
     assert torch.equal(two[0], two[1])
+
+
+@pytest.mark.parametrize("kind", small_texts.KINDS)
+def test_a_head_for_other_classes_on_a_pruned_body(kind: str) -> None:
+    model = small_texts.encoder(kind)
+    assert head_for(model, ("bad", "good"), 0) == (model, "") == head_for(model, (), 0)
+    prune_blocks(model.module, heads=0.5, neurons=0.5)
+    pruned = TorchModel(model.module, narrowed(model.info, model.module))
+    made, note = head_for(pruned, ("x", "y", "z"), 0)
+    assert note == "the head has 2 classes (bad, good), the data 3 classes (x, y, z): a new head was made"
+    assert made.info.classes == ("x", "y", "z")
+    assert small_texts.answers(made, small_texts.inputs_of(made)).shape == (6, 3)
+    before, after = pruned.module.state_dict(), made.module.state_dict()
+    body = [key for key in before if ".encoder." in key or ".embeddings." in key]
+    assert body and all(torch.equal(before[key], after[key]) for key in body)
 
 
 def test_a_pickle_needs_trust(folder: Path) -> None:
