@@ -22,7 +22,7 @@ KINDS = tuple(encoders.KINDS)
 
 def encoder(kind: str = "bert", **changes: Any) -> TorchModel:
     with tempfile.TemporaryDirectory() as folder:
-        loaded = load_file(encoders.encoder_folder(Path(folder), kind, **changes))
+        loaded = load_file(encoders.encoder_folder(Path(folder), kind, **changes), task=changes.get("task"))
     assert isinstance(loaded, TorchModel)
     return loaded
 

@@ -163,3 +163,14 @@ def test_texts_alone_need_no_labels(tmp_path: Path) -> None:
     (tmp_path / "b.csv").write_text("")
     with pytest.raises(DataError, match="has no rows"):
         texts_alone(tmp_path / "b.csv", {})
+
+
+def test_single_texts_alone_are_paired_where_pairs_are_read_apart(tmp_path: Path) -> None:
+    path = encoders.write_rows(tmp_path / "single.jsonl", [{"one": "a"}, {"one": "b"}, {"one": "c"}])
+    single = texts_alone(path, {"text": "one", "pair": "other"}, apart=True)
+    assert (single.texts, single.pairs) == (("a", "c"), ("b", "a"))
+    both = encoders.write_rows(tmp_path / "both.jsonl", [{"one": "a", "other": "b"}, {"one": "c", "other": "d"}])
+    pairs = texts_alone(both, {"text": "one", "pair": "other"}, apart=True)
+    assert (pairs.texts, pairs.pairs) == (("a", "c"), ("b", "d"))
+    with pytest.raises(DataError, match="no column 'other'"):
+        texts_alone(path, {"text": "one", "pair": "other"})

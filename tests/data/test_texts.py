@@ -71,3 +71,34 @@ def test_a_part_of_a_split_has_its_own_lengths() -> None:
     part = Subset(SPLIT, torch.tensor([1])).with_tokenizer(spec_of())
     assert part.lengths is not None and part.lengths.tolist() == [int(SPLIT.with_tokenizer(spec_of()).lengths[1])]
     assert part.fetch(torch.arange(1))[0].shape == (1, int(part.lengths))
+
+
+def test_the_texts_of_a_pair_are_two_sequences_where_they_are_read_apart() -> None:
+    spec = spec_of().model_copy(update={"apart": True})
+    pairs = TextSplit(("a film", "story"), torch.tensor([0.0, 1.0]), ("the wonderful story", "film")).with_tokenizer(
+        spec
+    )
+    assert len(pairs) == 2 and pairs.lengths is not None and pairs.lengths.tolist() == [5, 3]
+    ids, mask, types = pairs.fetch(torch.tensor([1, 0]))
+    assert ids.shape == (2, 2, 5) and int(types.sum()) == 0
+    wanted = [
+        [engine(spec).encode(text).ids for text in row]
+        for row in (("story", "film"), ("a film", "the wonderful story"))
+    ]
+    for row in range(2):
+        for text in range(2):
+            assert ids[row, text].tolist()[: int(mask[row, text].sum())] == wanted[row][text]
+    part = Subset(pairs, torch.tensor([1]))
+    assert (
+        part.lengths is not None and part.lengths.tolist() == [3] and part.fetch(torch.arange(1))[0].shape == (1, 2, 3)
+    )
+    # Joined to one they are as they were.
+    assert pairs.with_tokenizer(spec_of()).fetch(torch.arange(2))[0].dim() == 2
+    assert SPLIT.with_tokenizer(spec).fetch(torch.arange(3))[0].dim() == 2
+
+
+def test_neighbours_become_pairs() -> None:
+    for texts, first, second in (("abcd", "ac", "bd"), ("abc", "ac", "ba"), ("a", "a", "a")):
+        pairs = TextSplit(tuple(texts), torch.zeros(len(texts))).two_by_two()
+        assert (pairs.texts, pairs.pairs) == (tuple(first), tuple(second))
+        assert pairs.labels.tolist() == [-1] * len(first)

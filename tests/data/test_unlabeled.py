@@ -140,3 +140,20 @@ def test_a_table_of_texts_without_labels(tmp_path: Path) -> None:
             load_unlabeled(data, str(tmp_path / "images" / name))
     with pytest.raises(DataError, match="texts need a tokenizer"):
         load_unlabeled(load_data("digits"), str(path))
+
+
+def test_pairs_that_are_read_apart_join_with_pairs_and_with_single_texts(tmp_path: Path) -> None:
+    spec = small_texts.encoder().info.tokenizer
+    assert spec is not None
+    columns = {"text": "one", "pair": "other"}
+    path = encoders.write_rows(tmp_path / "train.jsonl", encoders.alike(40, 1))
+    data = load_data(str(path), args={**columns, "target": "alike"}).seen_by(spec.model_copy(update={"apart": True}))
+    single = encoders.write_rows(tmp_path / "single.jsonl", [{"one": "a film"}, {"one": "what a long , long story"}])
+    joined = load_unlabeled(load_unlabeled(data, str(path), columns), str(single), columns)
+    assert joined.unlabeled == 40 + 1 and len(joined.train) == len(data.train) + 41
+    last, first = len(joined.train) - 1, 0
+    ids, mask, _ = joined.train.fetch(torch.tensor([last, first]))
+    assert ids.shape[:2] == (2, 2) and ids.shape[2] == int(joined.train.lengths[[last, first]].max())  # type: ignore[attr-defined]
+    assert ids[0, 0].tolist()[: int(mask[0, 0].sum())] == engine(spec).encode("a film").ids
+    assert torch.equal(ids[1, :, : int(mask[1].sum(dim=1).max())], data.train.fetch(torch.tensor([0]))[0][0])
+    assert bool(joined.train.labels[-41:].isnan().all())

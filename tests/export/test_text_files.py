@@ -82,3 +82,26 @@ def test_what_transformers_cannot_build_is_said(heads: float, int8_encoder_onnx:
         assert "can't build this" in card and "attention.self.query.weight" in card
     else:
         assert notes == [] and "opens it" in card
+
+
+@pytest.mark.parametrize("heads", [0.0, 0.5])
+def test_the_card_of_an_encoder_says_what_its_vectors_are(
+    heads: float, int8_encoder_onnx: OnnxModel, tmp_path: Path
+) -> None:
+    model = small_texts.encoder(task="sentence-embedding")
+    prune_blocks(model.module, heads=heads, neurons=0.5)
+    pruned = TorchModel(model.module, narrowed(model.info, model.module))
+    notes = write_text_files(pruned, beside(pruned, int8_encoder_onnx, tmp_path))
+    card = (tmp_path / "README.md").read_text()
+    for words in (
+        "pipeline_tag: sentence-similarity",
+        "a vector of 32 numbers, `sentence_embedding`: the mean of its tokens' states",
+        "ORTModelForCustomTasks.from_pretrained",
+        "SentenceTransformer" if not heads else "can't build this",
+    ):
+        assert words in card
+    assert bool(notes) == bool(heads)
+    back = load_file(tmp_path / "transformers")
+    assert isinstance(back, TorchModel) and back.info.task == "sentence-embedding"
+    inputs = small_texts.inputs_of(model)
+    torch.testing.assert_close(small_texts.answers(back, inputs), small_texts.answers(pruned, inputs))

@@ -2,7 +2,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from compressor.runners import TorchRunner
+from compressor.runners import TorchRunner, as_network
 
 
 def test_runs_in_eval_mode_and_leaves_the_module_alone() -> None:
@@ -35,3 +35,10 @@ def test_takes_an_exported_program_which_has_no_modes() -> None:
 
 def test_name_says_version_and_device() -> None:
     assert TorchRunner(nn.Identity()).name == f"torch {torch.__version__} cpu"
+
+
+def test_a_runner_can_be_called_as_a_network() -> None:
+    module = nn.Linear(3, 2)
+    with TorchRunner(module) as runner:
+        inputs = torch.randn(4, 3)
+        torch.testing.assert_close(as_network(runner)(inputs), module(inputs).detach())

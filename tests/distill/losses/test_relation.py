@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from compressor.distill.losses import rkd_angle, rkd_distance, similarity_preserving
+from compressor.distill.losses import cosine_similarities, rkd_angle, rkd_distance, similarity_preserving
 
 RNG = np.random.default_rng(0)
 STUDENT, TEACHER = RNG.normal(size=(5, 3)), RNG.normal(size=(5, 7))
@@ -73,3 +73,16 @@ def test_angles_of_wide_features_need_no_memory_for_their_directions() -> None:
         rkd_angle(wide, torch.randn(128, 16384)).backward()
     largest = max(event.self_cpu_memory_usage for event in profile.events())
     assert largest < 128 * 128 * 16384 * 4 / 10
+
+
+def test_cosines_against_loops() -> None:
+    def matrix(side: np.ndarray) -> np.ndarray:
+        return np.array([[a @ b / np.linalg.norm(a) / np.linalg.norm(b) for b in side] for a in side])
+
+    wanted = ((matrix(STUDENT) - matrix(TEACHER)) ** 2).sum() / (5 * 4)
+    assert float(cosine_similarities(*SIDES)) == pytest.approx(wanted, rel=1e-5)
+    # Each vector has a length of its own.
+    lengths = torch.tensor(RNG.uniform(1, 9, (5, 1)))
+    assert float(cosine_similarities(SIDES[0] * lengths, SIDES[1])) == pytest.approx(wanted, rel=1e-5)
+    # Two at a right angle for the student that are one for the teacher.
+    assert float(cosine_similarities(torch.eye(2), torch.ones(2, 3))) == pytest.approx(1.0)

@@ -7,11 +7,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import small_texts
 import torch
 
 from compressor.data.texts import TextSplit
 from compressor.export.artifacts import write_infer_script
 from compressor.export.huggingface import write_configuration
+from compressor.export.onnx import export_onnx
 from compressor.models import OnnxModel, QuantizedModel
 
 # Starts a script in a process where everything but the standard library and the named packages is absent.
@@ -91,3 +93,26 @@ def test_what_it_cannot_do_is_said(folder: Path) -> None:
         assert done.returncode == 2 and said in done.stderr and "Traceback" not in done.stderr
     (folder / "tokenizer.json").unlink()
     assert "no tokenizer at" in run(folder, "a").stderr
+
+
+def test_vectors_and_how_alike_texts_are(tmp_path: Path) -> None:
+    model = small_texts.encoder(task="sentence-embedding")
+    assert model.info.tokenizer is not None
+    exported = export_onnx(model, tmp_path / "kit" / "model.onnx", small_texts.inputs_of(model))
+    write_configuration(model.info, tmp_path / "kit")
+    write_infer_script(exported)
+    texts = ["a film", "the film", "dull , boring story", ""]
+    split = TextSplit(tuple(texts), torch.zeros(len(texts))).with_tokenizer(model.info.tokenizer)
+    with torch.no_grad():
+        wanted = torch.cat([model.module(*split.fetch(torch.tensor([row]))) for row in range(len(texts))]).numpy()
+    alike = wanted @ wanted.T
+    found = [json.loads(line) for line in run(tmp_path / "kit", *texts, "--json").stdout.splitlines()]
+    np.testing.assert_allclose([row["embedding"] for row in found], wanted, atol=1e-5)
+    np.testing.assert_allclose([row["similarities"] for row in found], alike, atol=1e-5)
+    pairs = run(tmp_path / "kit", "--pair", *texts).stdout.splitlines()
+    assert pairs == [f"0: {alike[0, 1]:.4f}", f"1: {alike[2, 3]:.4f}"]
+    lines = run(tmp_path / "kit", *texts[:2]).stdout.splitlines()
+    assert lines[1].startswith(f"1: [{wanted[1, 0]:.4f}, ") and lines[1].endswith(
+        f"...] of 32 numbers; similarity to 0: {alike[0, 1]:.4f}"
+    )
+    assert run(tmp_path / "kit", texts[0]).stdout.rstrip().endswith("of 32 numbers")
