@@ -159,11 +159,13 @@ def _labels_loss(ctx: RunContext, kd: KdSettings) -> LabelsLoss:
 
 
 def _check_settings(ctx: RunContext, kd: KdSettings) -> None:
-    """Refuse what has a meaning for class probabilities alone.
+    """Refuse what has a meaning for texts, or for class probabilities, alone.
 
     Raises:
         PlanError: Naming the setting.
     """
+    if kd.phrases and not ctx.data.has_lengths:
+        raise PlanError(f"kd.phrases={kd.phrases} cuts texts, and '{ctx.data.source}' has none", "leave kd.phrases out")
     if ctx.task.answers == "classes":
         return
     asked = {
@@ -190,6 +192,8 @@ def describe(student: nn.Module, ctx: RunContext, kd: KdSettings) -> list[str]:
     if not ctx.teachers:
         return []
     lines = [str(make_term(term, student, ctx)) for term in kd.terms]
+    if kd.phrases:
+        lines.append(f"kd.phrases: {kd.phrases * len(ctx.data.train)} pieces join {len(ctx.data.train)} training texts")
     if ctx.task.answers != "vectors" or kd.response == "none":
         return lines
     batch = ctx.data.batch("train", torch.arange(1)).to(ctx.device)

@@ -6,11 +6,12 @@ from pathlib import Path
 import onnx
 import pytest
 import small
+import small_texts
 import torch
 
-from compressor.distill import FeatureTerm, KdSettings, labels_only, recover
+from compressor.distill import FeatureTerm, KdSettings, describe, labels_only, recover
 from compressor.distill.taps import Taps
-from compressor.errors import StageError
+from compressor.errors import PlanError, StageError
 from compressor.export.onnx import export_onnx
 from compressor.models import QuantizedModel
 from compressor.quantize.stage import Quantize
@@ -75,3 +76,20 @@ def test_a_hook_that_detaches_is_an_alarm(tmp_path: Path, monkeypatch: pytest.Mo
     kd = KdSettings(terms=(FeatureTerm(loss="attention_transfer"),))
     with pytest.raises(StageError, match="'attention_transfer' gave the network no gradient"):
         recover(small.small_model(seed=1).module, ctx, ONCE, kd)
+
+
+def test_pieces_of_texts_join_the_training_with_a_teacher_and_cost_as_many_steps_without(tmp_path: Path) -> None:
+    model = small_texts.encoder(num_hidden_layers=1)
+    ctx = small_texts.text_context(tmp_path, model)
+    train = GENTLE.model_copy(update={"epochs": 1, "batch_size": 16})
+    kd = KdSettings(phrases=2)
+    assert "172 pieces join 86 training texts" in " ".join(describe(model.module, ctx, kd))
+    taught, alone = recover(model.module, ctx, train, kd), recover(model.module, replace(ctx, teachers=()), train, kd)
+    assert taught.steps == alone.steps == 3 * 86 // 16
+    assert recover(model.module, ctx, train, KdSettings()).steps == 86 // 16
+
+
+def test_pieces_are_of_texts(tmp_path: Path) -> None:
+    ctx = small.small_context(tmp_path)
+    with pytest.raises(PlanError, match="phrases=2 cuts texts, and 'digits' has none"):
+        recover(small.small_model().module, ctx, GENTLE, KdSettings(phrases=2))
