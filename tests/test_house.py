@@ -19,6 +19,7 @@ TESTED_ELSEWHERE = {
     "api": "test_examples.py calls it as a user does",
     "assignments": "cli/test_options.py",
     "context": "every stage test is handed one",
+    "data/rows": "data/test_tables.py and data/test_saved_dataset.py read every kind",
     "distill/stage": "test_stage_contract.py",
     "faults": "test_profile.py",
     "pipeline/control": "pipeline/test_run.py",

@@ -40,14 +40,23 @@ def label_name(value: object) -> str:
     return str(int(value) if isinstance(value, float) and value.is_integer() else value).strip()
 
 
-def class_names(labels: Collection[str], model: tuple[str, ...]) -> tuple[str, ...]:
-    """Class names by label: the model's where it has all of the data's, else the data's, numbers by size."""
+def class_names(labels: Collection[str], model: tuple[str, ...], declared: tuple[str, ...] = ()) -> tuple[str, ...]:
+    """Class names by label: the model's where it has all of the data's, else the data's own.
+
+    Args:
+        labels: Those that occur.
+        model: What the model calls its classes.
+        declared: Names that the data gives itself, in its order: all of them where the model has as many classes, else
+            those that occur. Without any, numbers are put by size, other names by spelling.
+    """
     found = set(labels)
     if found <= set(model):
         return model
     numbers = all(label.lstrip("-").isdigit() for label in found)
     if numbers and model and {int(label) for label in found} <= set(range(len(model))):
         return model
+    if found <= set(declared):
+        return declared if len(declared) == len(model) else tuple(name for name in declared if name in found)
     return tuple(sorted(found, key=int) if numbers else sorted(found))
 
 

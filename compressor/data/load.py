@@ -16,7 +16,8 @@ __all__ = ["is_user_code", "load_data", "shorten"]
 NAMED = ("digits", "fashion-mnist", "mnist-idx")
 FORMS = (
     "digits, fashion-mnist[:FOLDER], mnist-idx:FOLDER, a folder with train/ and test/, FILE.npz, "
-    "FILE.csv|.tsv|.jsonl|.parquet or a folder with train and test files of one such kind, package.module:factory"
+    "FILE.csv|.tsv|.jsonl|.parquet or a folder with train and test files of one such kind, a folder that "
+    "datasets' save_to_disk wrote, package.module:factory"
 )
 
 

@@ -1,9 +1,8 @@
-"""Texts with labels from CSV, JSON lines and Parquet files."""
+"""Texts with labels from CSV, JSON lines and Parquet files, and from what the ``datasets`` library saved."""
 
-import csv
 import hashlib
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -12,23 +11,21 @@ from torch import Tensor
 
 from compressor.data.batches import Data
 from compressor.data.labels import UNLABELED, class_names, class_places, label_name
+from compressor.data.rows import SUFFIXES, Row, files_of, left_out, rows_of
+from compressor.data.saved_dataset import declared_classes, is_saved_dataset, saved_splits
 from compressor.data.source import Arguments, Source
 from compressor.data.splits import data_from_source
 from compressor.data.texts import TextSplit
 from compressor.data.words import tag_names, tagged, untagged
 from compressor.errors import DataError, did_you_mean
-from compressor.extras import require
 
-SUFFIXES = (".csv", ".tsv", ".jsonl", ".parquet")
-NAMES = {"train": ("train",), "validation": ("validation", "val", "valid", "dev"), "test": ("test",)}
 ARGUMENTS = ("text", "pair", "tokens", "label", "target", "tags")
 INPUTS = ARGUMENTS[:3]
-Row = dict[str, Any]
 
 
 def is_table(path: Path) -> bool:
     """Whether a path is a table of texts, or a folder of them."""
-    return path.suffix in SUFFIXES or (path.is_dir() and bool(_files(path)))
+    return path.suffix in SUFFIXES or is_saved_dataset(path) or (path.is_dir() and bool(files_of(path)))
 
 
 def text_table(path: Path, given: Mapping[str, Any], classes: tuple[str, ...], seed: int) -> Data:
@@ -45,14 +42,20 @@ def text_table(path: Path, given: Mapping[str, Any], classes: tuple[str, ...], s
         DataError: A file or column is missing, or a row has no text or an unknown label; names file and row.
     """
     args = Arguments(given, ARGUMENTS, str(path))
-    files = _files(path) if path.is_dir() else {"train": path}
+    files = files_of(path)
     if "train" not in files:
+        if is_saved_dataset(path):
+            have = ", ".join(saved_splits(path))
+            raise DataError(f"{path} has no split 'train'; it has: {have}", "--data with the folder of one split")
         raise DataError(f"{path} has no train file", f"train.csv, or train{SUFFIXES[2]}, beside the others")
-    rows = {name: list(_rows(file)) for name, file in files.items()}
+    rows = {name: list(rows_of(file)) for name, file in files.items()}
     for name, file in files.items():
         if not rows[name]:
             raise DataError(f"{file} has no rows", "a header and at least a few rows per class")
     columns = _Columns(args, rows["train"][0], files["train"])
+    if is_saved_dataset(path):
+        # Test splits of public data sets are often without.
+        files = {split: file for split, file in files.items() if split == "train" or _labelled(rows[split], columns)}
     names = _classes(rows["train"], columns, classes, files["train"])
     splits = {name: _split(rows[name], columns, names, file) for name, file in files.items()}
     source = Source(
@@ -65,7 +68,7 @@ def text_table(path: Path, given: Mapping[str, Any], classes: tuple[str, ...], s
         images=False,
         values=columns.is_value,
         tags=bool(columns.words),
-        notes=tuple(columns.notes),
+        notes=(*columns.notes, *left_out(path, files)),
     )
     return data_from_source(source, args, None, seed)
 
@@ -81,8 +84,8 @@ def texts_alone(path: Path, given: Mapping[str, Any], apart: bool = False) -> Te
     Raises:
         DataError: A file or column is missing, or a row has no text; names file and row.
     """
-    file = _files(path).get("train", path) if path.is_dir() else path
-    rows = list(_rows(file))
+    file = files_of(path).get("train", path)
+    rows = list(rows_of(file))
     if not rows:
         raise DataError(f"{file} has no rows", "a header, and a text a row")
     if apart and given.get("pair") not in rows[0]:
@@ -148,70 +151,18 @@ class _Columns:
         raise DataError(f"which column of {self._file} is the {what}? It has: {have}", f"--data-arg {what}=COLUMN")
 
 
-def _files(folder: Path) -> dict[str, Path]:
-    found: dict[str, Path] = {}
-    for split, stems in NAMES.items():
-        for stem in stems:
-            for suffix in SUFFIXES:
-                if (folder / f"{stem}{suffix}").is_file():
-                    found.setdefault(split, folder / f"{stem}{suffix}")
-    return found
-
-
-def _rows(path: Path) -> Iterator[Row]:
-    if not path.is_file():
-        raise DataError(f"no file {path}", "check the path")
-    if path.suffix == ".parquet":
-        library = require("pyarrow.parquet")
-        try:
-            table = library.read_table(path)
-        except (OSError, ValueError) as error:
-            raise DataError(f"{path} is not Parquet: {error}", "write or fetch it again") from None
-        yield from table.to_pylist()
-        return
-    try:
-        with path.open(encoding="utf-8-sig", newline="") as file:
-            if path.suffix == ".jsonl":
-                yield from _json_lines(path, file)
-            else:
-                # A field may be a whole article.
-                csv.field_size_limit(2**31 - 1)
-                yield from _csv_rows(
-                    path, csv.DictReader(file, delimiter="\t" if path.suffix == ".tsv" else ",", strict=True)
-                )
-    except UnicodeDecodeError as error:
-        raise DataError(f"{path} is not UTF-8 at byte {error.start}", "iconv -f latin1 -t utf8") from None
-    except csv.Error as error:
-        raise DataError(f"{path} is not CSV: {error}", "quote fields that hold commas or quotes") from None
-
-
-def _csv_rows(path: Path, rows: Iterator[Row]) -> Iterator[Row]:
-    for number, row in enumerate(rows, start=1):
-        # Where the reader puts what the header has no name for.
-        if None in row:
-            raise DataError(f"{path}, row {number} has more fields than the header", "quote fields that hold commas")
-        yield row
-
-
-def _json_lines(path: Path, lines: Iterator[str]) -> Iterator[Row]:
-    for number, line in enumerate(lines, start=1):
-        if not line.strip():
-            continue
-        try:
-            row = json.loads(line)
-        except ValueError as error:
-            raise DataError(f"{path}, line {number} is not JSON: {error}", "one JSON object a line") from None
-        if not isinstance(row, dict):
-            raise DataError(f"{path}, line {number} is a {type(row).__name__}, not an object", "one JSON object a line")
-        yield row
-
-
 def _classes(rows: list[Row], columns: _Columns, model: tuple[str, ...], file: Path) -> tuple[str, ...]:
     if columns.is_value:
         return ()
+    declared = declared_classes(file, columns.label) if is_saved_dataset(file) else ()
     if columns.words:
-        return tag_names(rows, columns.label, model, file)
-    return class_names({_label(row, columns.label, file, number) for number, row in enumerate(rows, start=1)}, model)
+        return tag_names(rows, columns.label, model, file, declared)
+    found = {_label(row, columns.label, file, number) for number, row in enumerate(rows, start=1)}
+    return class_names(found, model, declared)
+
+
+def _labelled(rows: list[Row], columns: _Columns) -> bool:
+    return any(row.get(columns.label) is not None for row in rows)
 
 
 def _label(row: Row, column: str, file: Path, number: int) -> str:

@@ -15,15 +15,16 @@ Rows = Sequence[Mapping[str, Any]]
 AS_LISTS = "a list: JSON lines or Parquet hold them, CSV doesn't"
 
 
-def tag_names(rows: Rows, tags: str, model: tuple[str, ...], file: Path) -> tuple[str, ...]:
+def tag_names(
+    rows: Rows, tags: str, model: tuple[str, ...], file: Path, declared: tuple[str, ...] = ()
+) -> tuple[str, ...]:
     """All tags of a table: the model's names where it has all of them, else the data's own in order.
 
     Raises:
         DataError: A row has no list of tags.
     """
-    return class_names(
-        {tag for number, row in enumerate(rows, start=1) for tag in _tags(row, tags, file, number)}, model
-    )
+    found = {tag for number, row in enumerate(rows, start=1) for tag in _tags(row, tags, file, number)}
+    return class_names(found, model, declared)
 
 
 def tagged(rows: Rows, tokens: str, tags: str, classes: tuple[str, ...], file: Path) -> TextSplit:

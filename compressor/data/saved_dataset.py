@@ -1,0 +1,119 @@
+"""Tables that the ``datasets`` library wrote with ``save_to_disk``, read by pyarrow alone.
+
+One split is a folder with ``dataset_info.json`` (columns and the names of classes), ``state.json`` (which files, in
+order) and ``data-*.arrow``; several are such folders beside a ``dataset_dict.json``.
+"""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from compressor.errors import DataError
+from compressor.extras import require
+
+SPLITS, STATE, INFO = "dataset_dict.json", "state.json", "dataset_info.json"
+# How every stream ends that was written to its end.
+END = b"\xff\xff\xff\xff\0\0\0\0"
+AGAIN = "save it again: dataset.save_to_disk(folder)"
+# What test splits have whose labels are kept from the public.
+WITHHELD = -1
+
+
+def is_saved_dataset(path: Path) -> bool:
+    """Whether a folder is a split, or several, that ``save_to_disk`` wrote."""
+    return (path / SPLITS).is_file() or (path / STATE).is_file()
+
+
+def saved_splits(path: Path) -> dict[str, Path]:
+    """The folder of each split by its name; one alone is ``"train"``.
+
+    Raises:
+        DataError: A split that ``dataset_dict.json`` names isn't there, or the file can't be read.
+    """
+    if not (path / SPLITS).is_file():
+        return {"train": path}
+    names = _read(path / SPLITS, "splits")
+    missing = [name for name in names if not (path / name / STATE).is_file()]
+    if missing:
+        raise DataError(
+            f"{path / SPLITS} names the split '{missing[0]}', and {path / missing[0]} is no such folder",
+            f"copy the folder again, whole, or {AGAIN}",
+        )
+    return {name: path / name for name in names}
+
+
+def saved_rows(folder: Path) -> list[dict[str, Any]]:
+    """The rows of one split, labels by the names of their classes; None where a label was withheld.
+
+    Raises:
+        DataError: A file is missing, damaged or cut off, or a label has no name; says which.
+        MissingError: pyarrow isn't installed.
+    """
+    library = require("pyarrow")
+    features = _read(folder / INFO, "features")
+    if _read(folder / STATE, "_indices_data_files", needed=False):
+        raise DataError(f"{folder} holds rows and, apart, which of them count, as old releases wrote it", AGAIN)
+    tables = []
+    for listed in _read(folder / STATE, "_data_files"):
+        name = listed.get("filename") if isinstance(listed, Mapping) else None
+        if not isinstance(name, str):
+            raise DataError(f"{folder / STATE}: an entry of '_data_files' names no file: {listed!r}", AGAIN)
+        file = folder / Path(name).name
+        if not file.is_file():
+            raise DataError(
+                f"{folder / STATE} names {file.name}, which isn't there", f"copy the folder again, whole, or {AGAIN}"
+            )
+        content = file.read_bytes()
+        try:
+            tables.append(library.ipc.open_stream(content).read_all())
+        except (library.ArrowException, OSError) as error:
+            raise DataError(f"{file} is no Arrow stream, or damaged: {error}", f"copy it again, or {AGAIN}") from None
+        if not content.endswith(END):
+            raise DataError(f"{file} is cut off: its end is missing", f"copy it again, or {AGAIN}")
+    rows = [row for table in tables for row in table.to_pylist()]
+    named = {column: spec for column, spec in features.items() if class_names_in(spec)}
+    for number, row in enumerate(rows, start=1):
+        for column, spec in named.items():
+            row[column] = _by_name(row.get(column), class_names_in(spec), f"{folder}, row {number}: {column}")
+    return rows
+
+
+def declared_classes(folder: Path, column: str) -> tuple[str, ...]:
+    """The class names of a column, or of the lists in it, in their order; empty where it has none."""
+    return class_names_in(_read(folder / INFO, "features").get(column))
+
+
+def class_names_in(spec: Any) -> tuple[str, ...]:
+    """The names of a ClassLabel, or of the ClassLabel that a list is of, as ``dataset_info.json`` describes columns."""
+    if isinstance(spec, list):
+        return class_names_in(spec[0]) if spec else ()
+    if not isinstance(spec, Mapping):
+        return ()
+    if spec.get("_type") == "ClassLabel":
+        return tuple(map(str, spec.get("names") or ()))
+    return class_names_in(spec.get("feature"))
+
+
+def _by_name(value: Any, names: tuple[str, ...], where: str) -> Any:
+    if isinstance(value, list):
+        return [_by_name(one, names, where) for one in value]
+    if value is None or value == WITHHELD:
+        return None
+    if not isinstance(value, int) or not 0 <= value < len(names):
+        raise DataError(f"{where} is {value!r}, and the classes have {len(names)} names", AGAIN)
+    return names[value]
+
+
+def _read(path: Path, key: str, needed: bool = True) -> Any:
+    """One entry of a JSON object."""
+    try:
+        values = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise DataError(f"no file {path}", f"copy the folder again, whole, or {AGAIN}") from None
+    except ValueError as error:
+        raise DataError(f"{path} is not JSON: {error}", f"copy the folder again, or {AGAIN}") from None
+    found = values.get(key) if isinstance(values, dict) else None
+    if needed and not found:
+        raise DataError(f"{path} has no '{key}'", AGAIN)
+    return found
