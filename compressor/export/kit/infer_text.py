@@ -14,11 +14,16 @@ The tokenizer lies beside the model; what it answers, and the names of its class
 import argparse
 import json
 import sys
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnxruntime
 from tokenizers import Encoding, Tokenizer
+
+# Samples that are read, sorted by length and answered before the next ones are.
+READ_TOGETHER = 4096
 
 
 def main() -> int:
@@ -30,6 +35,7 @@ def main() -> int:
     parser.add_argument("--model", type=Path, default=Path(__file__).with_name("model.onnx"))
     parser.add_argument("--top", type=int, default=1, help="how many classes to print for each text")
     parser.add_argument("--json", action="store_true", help="print one JSON object per text")
+    parser.add_argument("--batch-size", type=int, default=32, help="texts a call, of about one length")
     given = parser.parse_args()
     try:
         texts = [*given.texts, *(given.file.read_text(encoding="utf-8").splitlines() if given.file else [])]
@@ -37,31 +43,86 @@ def main() -> int:
             raise ValueError("no text: give some, or --file")
         if given.pair and len(texts) % 2:
             raise ValueError(f"--pair takes texts two by two, got {len(texts)}")
-        samples = list(zip(texts[::2], texts[1::2], strict=True)) if given.pair else texts
+        if given.batch_size < 1:
+            raise ValueError(f"--batch-size {given.batch_size}, wanted at least 1")
         if not given.model.is_file():
             raise FileNotFoundError(f"no model at {given.model}; give --model")
-        session = onnxruntime.InferenceSession(str(given.model), providers=["CPUExecutionProvider"])
-        metadata = session.get_modelmeta().custom_metadata_map
-        classes = json.loads(metadata.get("compressor.classes", "[]"))
-        tokenizer = load_tokenizer(given.model.parent)
-        if metadata.get("compressor.task") == "sentence-embedding":
-            vectors = [answer(session, tokenizer, text) for text in texts]
+        network = Network(given.model, given.batch_size)
+        if network.task == "sentence-embedding":
+            vectors = [vector for _, vector in network.answers(texts)]
             print("\n".join(similarities(vectors, given.json) if given.pair else embeddings(vectors, given.json)))
             return 0
-        for place, sample in enumerate(samples):
-            if metadata.get("compressor.task") == "token-classification":
-                print(tags(place, session, tokenizer, str(sample).split(), classes, given.json))
-                continue
-            found = answer(session, tokenizer, sample)
-            if metadata.get("compressor.task") == "text-regression":
+        if network.task == "token-classification":
+            samples: list[Any] = [text.split() for text in texts]
+        else:
+            samples = list(zip(texts[::2], texts[1::2], strict=True)) if given.pair else texts
+        for place, (encoded, found) in enumerate(network.answers(samples)):
+            if network.task == "token-classification":
+                print(tags(place, encoded, found, samples[place], network.classes, given.json))
+            elif network.task == "text-regression":
                 value = float(found[0])
                 print(json.dumps({"text": place, "value": value}) if given.json else f"{place}: {value:.4f}")
             else:
-                print(line(place, probabilities(found), classes, given.top, given.json))
+                print(line(place, probabilities(found), network.classes, given.top, given.json))
     except (OSError, ValueError) as error:
         print(f"infer.py: {error}", file=sys.stderr)
         return 2
     return 0
+
+
+class Network:
+    """The model, what its metadata says of it, and the tokenizer beside it.
+
+    Args:
+        path: The model's file.
+        batch_size: Texts a call, at most.
+
+    Raises:
+        FileNotFoundError: There is no tokenizer beside it.
+    """
+
+    def __init__(self, path: Path, batch_size: int) -> None:
+        self._session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
+        metadata = self._session.get_modelmeta().custom_metadata_map
+        self.task: str = metadata.get("compressor.task", "")
+        self.classes: list[str] = json.loads(metadata.get("compressor.classes", "[]"))
+        self._tokenizer = load_tokenizer(path.parent)
+        self._pad_id = read_json(path.with_name("config.json")).get("pad_token_id") or 0
+        # Where ranges are measured at every call, texts of one call would change each other's answers.
+        self._batch_size = 1 if b"DynamicQuantizeLinear" in path.read_bytes() else batch_size
+
+    def answers(self, samples: Sequence[Any]) -> Iterator[tuple[Encoding, np.ndarray]]:
+        """Each sample's tokens and what the network gives for them, (classes,) or (tokens or more, classes).
+
+        Args:
+            samples: Texts, pairs of them, or lists of words; answered in batches of about one length, given in order.
+        """
+        for start in range(0, len(samples), READ_TOGETHER):
+            some = samples[start : start + READ_TOGETHER]
+            encoded = self._tokenizer.encode_batch(some, is_pretokenized=isinstance(some[0], list))
+            order = sorted(range(len(encoded)), key=lambda place: len(encoded[place].ids))
+            rows: dict[int, np.ndarray] = {}
+            for first in range(0, len(order), self._batch_size):
+                places = order[first : first + self._batch_size]
+                rows.update(zip(places, self._ask([encoded[place] for place in places]), strict=True))
+            yield from ((one, rows[place]) for place, one in enumerate(encoded))
+
+    def _ask(self, batch: Sequence[Encoding]) -> np.ndarray:
+        """What the network gives for a batch, shorter texts filled up to the longest."""
+        shape = (len(batch), max(len(one.ids) for one in batch))
+        values = {
+            "input_ids": np.full(shape, self._pad_id, dtype=np.int64),
+            "attention_mask": np.zeros(shape, dtype=np.int64),
+            "token_type_ids": np.zeros(shape, dtype=np.int64),
+        }
+        for row, one in enumerate(batch):
+            count = len(one.ids)
+            values["input_ids"][row, :count] = one.ids
+            values["attention_mask"][row, :count] = 1
+            values["token_type_ids"][row, :count] = one.type_ids
+        feeds = {given.name: values[given.name] for given in self._session.get_inputs()}
+        logits: np.ndarray = self._session.run(None, feeds)[0].astype(np.float64)
+        return logits
 
 
 def load_tokenizer(folder: Path) -> Tokenizer:
@@ -71,27 +132,14 @@ def load_tokenizer(folder: Path) -> Tokenizer:
         raise FileNotFoundError(f"no tokenizer at {path}")
     tokenizer = Tokenizer.from_file(str(path))
     tokenizer.no_padding()
-    settings = folder / "tokenizer_config.json"
-    longest = json.loads(settings.read_text(encoding="utf-8"))["model_max_length"] if settings.is_file() else 512
-    tokenizer.enable_truncation(longest)
+    tokenizer.enable_truncation(read_json(folder / "tokenizer_config.json").get("model_max_length", 512))
     return tokenizer
 
 
-def answer(session: onnxruntime.InferenceSession, tokenizer: Tokenizer, sample: str | tuple[str, str]) -> np.ndarray:
-    """What the network gives for one text, (classes,)."""
-    return ask(session, tokenizer.encode(*sample) if isinstance(sample, tuple) else tokenizer.encode(sample))
-
-
-def ask(session: onnxruntime.InferenceSession, encoded: Encoding) -> np.ndarray:
-    """What the network gives for one text in tokens, (classes,) or (tokens, classes)."""
-    values = {
-        "input_ids": encoded.ids,
-        "attention_mask": [1] * len(encoded.ids),
-        "token_type_ids": encoded.type_ids,
-    }
-    feeds = {given.name: np.array([values[given.name]], dtype=np.int64) for given in session.get_inputs()}
-    logits: np.ndarray = session.run(None, feeds)[0][0].astype(np.float64)
-    return logits
+def read_json(path: Path) -> dict[str, Any]:
+    """The object in a file; empty where there is none."""
+    found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+    return found
 
 
 def probabilities(logits: np.ndarray) -> np.ndarray:
@@ -101,17 +149,9 @@ def probabilities(logits: np.ndarray) -> np.ndarray:
     return shares
 
 
-def tags(
-    place: int,
-    session: onnxruntime.InferenceSession,
-    tokenizer: Tokenizer,
-    words: list[str],
-    classes: list[str],
-    as_json: bool,
-) -> str:
+def tags(place: int, encoded: Encoding, rows: np.ndarray, words: list[str], classes: list[str], as_json: bool) -> str:
     """What is printed for one text whose words have a tag each; words beyond the longest text have none."""
-    encoded = tokenizer.encode(words, is_pretokenized=True)
-    best = ask(session, encoded).argmax(axis=1)
+    best = rows.argmax(axis=1)
     first = {word: token for token, word in reversed(list(enumerate(encoded.word_ids))) if word is not None}
     found = [(word, classes[best[first[number]]] if number in first else None) for number, word in enumerate(words)]
     if as_json:

@@ -12,9 +12,10 @@ import torch
 
 from compressor.data.texts import TextSplit
 from compressor.export.artifacts import write_infer_script
+from compressor.export.dynamic import write_dynamic
 from compressor.export.huggingface import write_configuration
 from compressor.export.onnx import export_onnx
-from compressor.models import OnnxModel, QuantizedModel
+from compressor.models import OnnxModel, QuantizedModel, TorchModel
 
 # Starts a script in a process where everything but the standard library and the named packages is absent.
 ALONE = """
@@ -87,6 +88,7 @@ def test_what_it_cannot_do_is_said(folder: Path) -> None:
         (["--pair", "one"], "two by two, got 1"),
         (["a", "--model", "none.onnx"], "no model at none.onnx"),
         (["--file", "none.txt"], "none.txt"),
+        (["a", "--batch-size", "0"], "--batch-size 0, wanted at least 1"),
     ]
     for arguments, said in cases:
         done = run(folder, *arguments)
@@ -116,3 +118,53 @@ def test_vectors_and_how_alike_texts_are(tmp_path: Path) -> None:
         f"...] of 32 numbers; similarity to 0: {alike[0, 1]:.4f}"
     )
     assert run(tmp_path / "kit", texts[0]).stdout.rstrip().endswith("of 32 numbers")
+
+
+def kit(model: TorchModel, folder: Path) -> OnnxModel:
+    """The float file with what the script reads beside it."""
+    exported = export_onnx(model, folder / "model.onnx", small_texts.inputs_of(model))
+    write_configuration(model.info, folder)
+    write_infer_script(exported)
+    return exported
+
+
+def probabilities(folder: Path, *arguments: str) -> np.ndarray:
+    done = run(folder, "--json", "--top", "2", *arguments)
+    assert done.returncode == 0, done.stderr
+    rows = [json.loads(line) for line in done.stdout.splitlines()]
+    assert [row["text"] for row in rows] == list(range(len(rows)))
+    return np.array(
+        [[found["probability"] for found in sorted(row["classes"], key=lambda c: c["label"])] for row in rows]
+    )
+
+
+@pytest.mark.parametrize("kind", ["bert", "roberta", "deberta-v2"])
+def test_batches_answer_as_each_text_alone(kind: str, tmp_path: Path) -> None:
+    """RoBERTa counts positions by which tokens are no padding, whose id is 1."""
+    exported = kit(small_texts.encoder(kind, num_hidden_layers=1), tmp_path / "kit")
+    (tmp_path / "texts.txt").write_text("\n".join(reversed(EDGES * 3)) + "\n", encoding="utf-8")
+    given = ("--file", str(tmp_path / "texts.txt"))
+    alone = probabilities(tmp_path / "kit", *given, "--batch-size", "1")
+    assert alone.shape == (18, 2)
+    for size in ("4", "32"):
+        np.testing.assert_allclose(probabilities(tmp_path / "kit", *given, "--batch-size", size), alone, atol=1e-5)
+    pairs = [probabilities(tmp_path / "kit", *given, "--pair", "--batch-size", size) for size in ("1", "32")]
+    np.testing.assert_allclose(pairs[1], pairs[0], atol=1e-5)
+    # Ranges that are measured at every call would make neighbours of one batch answer for one another.
+    write_dynamic(exported.path, exported.path)
+    np.testing.assert_array_equal(
+        probabilities(tmp_path / "kit", *given), probabilities(tmp_path / "kit", *given, "--batch-size", "1")
+    )
+
+
+def test_words_have_their_tags_in_batches(tmp_path: Path) -> None:
+    model = small_texts.encoder(task="token-classification", num_hidden_layers=1)
+    kit(model, tmp_path / "kit")
+    texts = ["a dull film", "", "charming", "the film " * 40, "漢字 a clumsy , boring story"]
+    runs = [run(tmp_path / "kit", *texts, "--json", "--batch-size", size) for size in ("1", "3", "32")]
+    assert {done.returncode for done in runs} == {0}, runs[0].stderr
+    assert runs[0].stdout == runs[1].stdout == runs[2].stdout
+    rows = [json.loads(line)["tags"] for line in runs[0].stdout.splitlines()]
+    assert [[one["word"] for one in row] for row in rows] == [text.split() for text in texts]
+    assert all(one["tag"] in model.info.classes for one in rows[0]) and rows[3][-1]["tag"] is None
+    assert run(tmp_path / "kit", texts[0]).stdout.startswith(f"0: a/{rows[0][0]['tag']} dull/")
