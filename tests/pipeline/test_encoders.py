@@ -72,7 +72,7 @@ def agrees(chain: Chain, quantized: Form) -> None:
     module = quantized.module.eval()
     with OnnxRunner(chain.form.path) as runner:
         for count in (1, 7):
-            inputs = data.batch("test", torch.arange(count)).inputs
+            inputs = chain.ctx.task.call(data.batch("test", torch.arange(count)))
             with torch.no_grad():
                 expected = module(*inputs).numpy()
             np.testing.assert_allclose(runner.infer(arrays_of(inputs)), expected, rtol=0, atol=0.1 * expected.std())
@@ -81,11 +81,23 @@ def agrees(chain: Chain, quantized: Form) -> None:
 @pytest.mark.parametrize("kind", encoders.KINDS)
 def test_text(kind: str, tmp_path: Path) -> None:
     model = load_file(encoders.encoder_folder(tmp_path / "model", kind))
-    assert isinstance(model, TorchModel)
     data = load_data(str(encoders.sentence_folder(tmp_path / "data", 64, 32)), classes=model.info.classes)
-    chain = begun(model, data.seen_by(model.info.tokenizer), tmp_path, "text-classification")
+    through_all_stages(model, data, tmp_path, "text-classification", qat=kind == "bert")
+
+
+def test_sentence_embeddings(tmp_path: Path) -> None:
+    task = "sentence-embedding"
+    model = load_file(encoders.encoder_folder(tmp_path / "model", "mpnet", task=task), task=task)
+    columns = {"text": "one", "pair": "other", "target": "alike"}
+    data = load_data(str(encoders.alike_folder(tmp_path / "data", 64, 32)), args=columns)
+    through_all_stages(model, data, tmp_path, task, qat=True)
+
+
+def through_all_stages(model: Form, data: Data, folder: Path, task: str, qat: bool) -> None:
+    assert isinstance(model, TorchModel)
+    chain = begun(model, data.seen_by(model.info.tokenizer), folder, task)
     whole = chain.reference()
-    for stage in (Distill(layers=2, train=SHORT), Vocabulary(), PRUNE, Quantize(qat=kind == "bert", train=SHORT)):
+    for stage in (Distill(layers=2, train=SHORT), Vocabulary(), PRUNE, Quantize(qat=qat, train=SHORT)):
         chain(stage)
     quantized = chain.form
     # Which of the two int8 graphs is faster is the clock's choice; one is compared here.
