@@ -124,7 +124,7 @@ def load_profile(name_or_path: str, overrides: Sequence[str] = ()) -> Profile:
         _override(raw, classes, override, found)
     target = _validated(Target, raw["target"], "[target]", found)
     budget = _validated(Budget, raw["budget"], "[budget]", found)
-    stages = {name: _stages(name, raw[name], classes[name], found) for name in LISTS}
+    stages = _stages(raw, classes, found)
     if not raw["stage"]:
         found.append("no [[stage]]: a profile needs at least one")
     if found:
@@ -132,9 +132,8 @@ def load_profile(name_or_path: str, overrides: Sequence[str] = ()) -> Profile:
         count = "1 fault" if len(found) == 1 else f"{len(found)} faults"
         raise ProfileError(f"profile '{name_or_path}' has {count}:{listed}", f"compress profiles check {name_or_path}")
     assert target is not None and budget is not None
-    summary = str(raw["summary"])
-    lists = stages["stage"], stages["text"]
-    return Profile(path.stem, summary, target, budget, lists[0], extends, tuple(overrides), lists[1])
+    summary, common, text = str(raw["summary"]), stages["stage"], stages["text"]
+    return Profile(path.stem, summary, target, budget, common, extends, tuple(overrides), text)
 
 
 def _where(name: str, index: int) -> str:
@@ -142,14 +141,22 @@ def _where(name: str, index: int) -> str:
 
 
 def _stages(
-    name: str, tables: Sequence[dict[str, Any]], classes: Sequence[type[Stage] | None], found: list[str]
-) -> tuple[Stage, ...]:
-    stages = []
-    for index, (table, stage) in enumerate(zip(tables, classes, strict=True), start=1):
-        if stage is not None:
-            settings = {key: value for key, value in table.items() if key != "kind"}
-            stages.append(_validated(stage, settings, f"{_where(name, index)} ({table['kind']})", found))
-    return tuple(stage for stage in stages if stage is not None)
+    raw: Mapping[str, Any], classes: Mapping[str, Sequence[type[Stage] | None]], found: list[str]
+) -> dict[str, tuple[Stage, ...]]:
+    """The stages of every list; what is wrong with several of a kind, as an override makes it, is said once."""
+    stages: dict[str, list[Stage]] = {name: [] for name in LISTS}
+    said: dict[tuple[str, str], list[str]] = {}
+    for name in LISTS:
+        for index, (table, stage) in enumerate(zip(raw[name], classes[name], strict=True), start=1):
+            if stage is not None:
+                where, wrong = f"{_where(name, index)} ({table['kind']})", list[str]()
+                settings = {key: value for key, value in table.items() if key != "kind"}
+                made = _validated(stage, settings, where, wrong)
+                stages[name] += [made] if made is not None else []
+                for fault in wrong:
+                    said.setdefault((stage.kind, fault.removeprefix(where)), []).append(where)
+    found.extend(f"{' and '.join(places)}{fault}" for (_, fault), places in said.items())
+    return {name: tuple(made) for name, made in stages.items()}
 
 
 def chain_faults(profile: Profile) -> list[str]:
@@ -210,14 +217,8 @@ def _read(path: Path, found: list[str]) -> dict[str, Any]:
         del raw[key]
     if isinstance(raw.get("text"), dict) and isinstance(raw["text"].get("stage"), list):
         raw["text"] = raw["text"]["stage"]
-    for key, kind in {
-        "target": dict,
-        "budget": dict,
-        "stage": list,
-        "text": list,
-        "summary": str,
-        "extends": str,
-    }.items():
+    kinds = {"target": dict, "budget": dict, "stage": list, "text": list, "summary": str, "extends": str}
+    for key, kind in kinds.items():
         if key in raw and not isinstance(raw[key], kind):
             tables = "tables [[stage]]" if key == "stage" else f"tables [[{key}.stage]]"
             wanted = {dict: f"a table [{key}]", list: tables, str: "a string"}[kind]

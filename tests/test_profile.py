@@ -233,6 +233,18 @@ def test_an_override_reaches_every_list_that_has_its_stage(tmp_path: Path) -> No
     assert twice.stages[0] == Shrink(ratio=0.4) and twice.for_text().stages[0] == Shrink(ratio=0.25)
 
 
+def test_a_fault_of_an_override_in_both_lists_is_said_once(tmp_path: Path) -> None:
+    both = GOOD + '[[text.stage]]\nkind = "write"\n[[text.stage]]\nkind = "shrink"\n'
+    message = faults(tmp_path, both, "shrink.ration=0.5", "shrink.order=rndom")
+    where = "stage 1 (shrink) and text stage 2 (shrink): "
+    assert "has 2 faults:" in message
+    assert f"{where}no setting 'ration'; did you mean 'ratio'?" in message
+    assert f"{where}order: got 'rndom'" in message and message.count("rndom") == 1
+    # What only one of them has is said of that one.
+    alone = faults(tmp_path, both.replace("ratio = 0.5", "ratio = 7"), "shrink.ration=0.5")
+    assert "\n  - stage 1 (shrink): ratio: got 7" in alone and alone.count("ration'") == 1
+
+
 def test_extending_keeps_the_text_stages_or_replaces_them(tmp_path: Path) -> None:
     write(tmp_path, TEXT, "base.toml")
     kept = load_profile(write(tmp_path, 'extends = "base.toml"\n[[stage]]\nkind = "write"\n'))
