@@ -109,6 +109,13 @@ def mean(values: list[float]) -> str:
     return f"{statistics.fmean(values):.4g} ± {statistics.stdev(values) / sqrt(len(values)):.2g}"
 
 
+def remember(path: Path, seed: int, row: dict[str, float]) -> None:
+    """Put a seed's figures into the summary, beside those of other seeds that are in it."""
+    rows: dict[str, dict[str, float]] = json.loads(path.read_text()) if path.exists() else {}
+    rows[str(seed)] = row
+    path.write_text(json.dumps({key: rows[key] for key in sorted(rows, key=int)}, indent=2))
+
+
 def main() -> None:
     """Run every seed; print the table so far after each."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -155,9 +162,9 @@ def main() -> None:
         )
         if not arguments.no_scratch:
             rows[-1]["scratch"] = known(from_scratch(job).record.score)
+        remember(out / f"{arguments.profile}-seeds.json", seed, rows[-1])
         print(f"\nafter {len(rows)} of {arguments.seeds} seeds (mean ± standard error):")
         print("\n".join(f"| {key} | {mean([row[key] for row in rows])} |" for key in rows[0]), flush=True)
-    (out / f"{arguments.profile}.json").write_text(json.dumps(rows, indent=2))
 
 
 if __name__ == "__main__":
