@@ -3,7 +3,6 @@
 from typing import Any, Literal, get_args
 
 from torch import Tensor, nn
-from torch.nn import functional
 
 from compressor.errors import InputError
 
@@ -11,6 +10,8 @@ from compressor.errors import InputError
 EMBEDDING = "sentence-embedding"
 # What such a network's configuration calls its pooling.
 POOLING = "sentence_pooling"
+# Vectors of other lengths aren't brought to 1. Half precision knows both numbers, and not the 1e-12 of torch's own.
+LENGTHS = (2.0**-13, 2.0**15)
 Pooling = Literal["mean", "cls"]
 
 
@@ -44,7 +45,10 @@ class SentenceNetwork(nn.Module):
             input_ids=input_ids, attention_mask=attention_mask, return_dict=True, **more
         ).last_hidden_state
         if self.pooling == "cls":
-            return functional.normalize(states[:, 0], dim=-1)
-        real = attention_mask.to(states.dtype)[:, :, None]
-        # The mean and not the sum, which points the same way: squares of the sum are past the largest half.
-        return functional.normalize((states * real).sum(dim=1) / real.sum(dim=1).clamp(min=1), dim=-1)
+            vectors = states[:, 0]
+        else:
+            real = attention_mask.to(states.dtype)[:, :, None]
+            # The mean and not the sum, which points the same way: squares of the sum are past the largest half.
+            vectors = (states * real).sum(dim=1) / real.sum(dim=1).clamp(min=1)
+        length: Tensor = vectors.norm(dim=-1, keepdim=True)  # type: ignore[no-untyped-call]
+        return vectors / length.clamp(*LENGTHS)
