@@ -50,5 +50,5 @@ class SentenceNetwork(nn.Module):
             real = attention_mask.to(states.dtype)[:, :, None]
             # The mean and not the sum, which points the same way: squares of the sum are past the largest half.
             vectors = (states * real).sum(dim=1) / real.sum(dim=1).clamp(min=1)
-        length: Tensor = vectors.norm(dim=-1, keepdim=True)  # type: ignore[no-untyped-call]
+        length: Tensor = vectors.norm(dim=-1, keepdim=True)
         return vectors / length.clamp(*LENGTHS)
