@@ -1,7 +1,7 @@
 """Shallower students: some of a transformer's layers, with the weights they have (Sanh et al. 2019, section 3)."""
 
-from collections.abc import Sequence
-from typing import Literal
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal
 
 import torch
 from torch import nn
@@ -11,6 +11,7 @@ from compressor.data.unlabeled import only_labelled
 from compressor.errors import PlanError
 from compressor.factories.text_network import build_changed, is_text_network
 from compressor.models import TorchModel
+from compressor.structure import apply_shapes, manifest_of
 
 Choice = Literal["spread", "measured"]
 MEASURED_BATCHES = 8
@@ -73,10 +74,15 @@ def shallower(
     else:
         chosen = spread(have, count) if choice == "spread" else _measured(model, path, count, ctx)
     built = build_changed(model, num_hidden_layers=count, kept_layers=list(chosen))
-    state = model.module.state_dict()
+    state: dict[str, Any] = model.module.state_dict()
+    shapes, own = manifest_of(built.module), manifest_of(model.module)
+    tensors, attributes = own["tensors"], own["attributes"]
     if not shared:
-        state = _renumbered(state, path, chosen)
-    built.module.load_state_dict(state)
+        state, tensors, attributes = (_renumbered(one, path, chosen) for one in (state, tensors, attributes))
+    # Layers that were pruned are narrower than the configuration says.
+    shapes["tensors"] |= tensors
+    shapes["attributes"] |= {name: value for name, value in attributes.items() if name.startswith(f"{path}.")}
+    apply_shapes(built.module, shapes).load_state_dict(state)
     return built, chosen
 
 
@@ -115,11 +121,12 @@ def _measured(model: TorchModel, path: str, count: int, ctx: RunContext) -> tupl
     return tuple(kept)
 
 
-def _renumbered(state: dict[str, torch.Tensor], path: str, chosen: Sequence[int]) -> dict[str, torch.Tensor]:
-    found = {key: value for key, value in state.items() if not key.startswith(f"{path}.")}
+def _renumbered(named: Mapping[str, Any], path: str, chosen: Sequence[int]) -> dict[str, Any]:
+    """What is called by places in the network, with the chosen layers alone and in their new places."""
+    found = {key: value for key, value in named.items() if not key.startswith(f"{path}.")}
     for place, source in enumerate(chosen):
         start = f"{path}.{source}."
         found |= {
-            f"{path}.{place}.{key.removeprefix(start)}": value for key, value in state.items() if key.startswith(start)
+            f"{path}.{place}.{key.removeprefix(start)}": value for key, value in named.items() if key.startswith(start)
         }
     return found

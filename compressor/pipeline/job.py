@@ -124,16 +124,27 @@ def prepared(job: Job) -> Job:
 
 
 def _check_head(info: ModelInfo, data: Data, task: Task) -> None:
-    """Refuse a text network without a head, or with one of another number of classes than the data."""
-    hint = f"compress train {info.source} --data ... --out teacher, then compress run ... teacher"
     if info.untrained:
         raise InputError(
             f"{info.source} has no weights for {', '.join(info.untrained[:3])}: it was never trained for {task.name}",
-            hint,
+            _fine_tuned(info),
         )
+    check_classes(info, data)
+
+
+def check_classes(info: ModelInfo, data: Data) -> None:
+    """Refuse a text network whose head is for another number of classes than the data has.
+
+    Raises:
+        InputError: Naming both.
+    """
     if info.tokenizer is not None and info.classes and data.classes and len(info.classes) != len(data.classes):
         head, wanted = (f"{len(names)} classes ({listed(names)})" for names in (info.classes, data.classes))
-        raise InputError(f"the head of {info.source} has {head}, '{data.source}' has {wanted}", hint)
+        raise InputError(f"the head of {info.source} has {head}, '{data.source}' has {wanted}", _fine_tuned(info))
+
+
+def _fine_tuned(info: ModelInfo) -> str:
+    return f"compress train {info.source} --data ... --out teacher, then compress run ... teacher"
 
 
 def torch_device(name: str) -> str:

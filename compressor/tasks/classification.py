@@ -42,7 +42,11 @@ class Classification(Task):
         """All three scores of (N, classes) logits against (N,) labels, the chosen one leading.
 
         The standard error of accuracies is the binomial one; macro F1's is a bootstrap over samples.
+
+        Raises:
+            DataError: A label that the network has no output for.
         """
+        self._check_range(int(labels.max()), outputs.shape[1], data)
         predicted = outputs.argmax(axis=1)
         right = (predicted == labels).astype(np.float64)
         top = np.argpartition(-outputs, min(5, outputs.shape[1]) - 1, axis=1)[:, :5]
@@ -88,10 +92,13 @@ class Classification(Task):
                 "wrap the network so that its forward returns logits",
             )
         highest = max(int(split.labels.max()) for split in (data.train, data.validation, data.test))
-        if highest >= outputs.shape[1]:
+        self._check_range(highest, outputs.shape[1], data)
+
+    def _check_range(self, highest: int, classes: int, data: Data) -> None:
+        if highest >= classes:
             raise DataError(
                 f"labels out of range: '{data.source}' has label {highest}, "
-                f"the network gives {outputs.shape[1]} outputs (0..{outputs.shape[1] - 1})",
+                f"the network gives {classes} outputs (0..{classes - 1})",
                 f"a network with num_classes={highest + 1}, or data with fewer classes",
             )
 

@@ -159,6 +159,7 @@ def test_labels_that_the_network_or_training_does_not_know(bert: Path, data: Pat
     more = ["the head of", "has 2 classes (bad, good)", "has 3 classes (kind 0, kind 1, kind 2)", "compress train"]
     refused(run(bert, "--data", data), 2, *more)
     refused(compress("plan", "--profile", "mobile-cpu", bert, "--data", data), 2, *more)
+    refused(compress("measure", bert, "--data", data), 2, *more)
 
 
 def test_a_teacher_s_head_is_for_the_data_too(bert: Path, data: Path, tmp_path: Path) -> None:

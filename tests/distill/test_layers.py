@@ -12,6 +12,7 @@ from torch import nn
 from compressor.distill.layers import layers_in, shallower, spread
 from compressor.errors import PlanError
 from compressor.factories import build
+from compressor.prune.transformers import prune_blocks
 
 STACKS = {
     "bert": "network.bert.encoder.layer",
@@ -45,6 +46,17 @@ def test_the_student_is_the_network_without_the_others(kind: str, tmp_path: Path
     torch.testing.assert_close(found, small_texts.answers(model, inputs))
     rebuilt = build(student.info.factory)
     rebuilt.load_state_dict(student.module.state_dict(), strict=True)
+
+
+@pytest.mark.parametrize("kind", [*STACKS, "albert"])
+def test_layers_that_were_pruned_before_stay_narrow(kind: str, tmp_path: Path) -> None:
+    model = small_texts.encoder(kind)
+    prune_blocks(model.module, heads=0.5, neurons=0.5)
+    ctx, inputs = small_texts.text_context(tmp_path, model), small_texts.inputs_of(model)
+    whole, _ = shallower(model, 4, "spread", ctx)
+    torch.testing.assert_close(small_texts.answers(whole, inputs), small_texts.answers(model, inputs))
+    fewer, chosen = shallower(model, 2, "spread", ctx)
+    assert len(chosen) == 2 and small_texts.answers(fewer, inputs).shape == (6, 2)
 
 
 def test_layers_that_share_their_weights_are_run_less_often(tmp_path: Path) -> None:

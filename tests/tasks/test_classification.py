@@ -32,6 +32,12 @@ def random_outputs(classes: int = 10) -> tuple[np.ndarray, np.ndarray]:
     return outputs, labels
 
 
+def test_labels_that_the_outputs_do_not_reach() -> None:
+    outputs, labels = random_outputs()
+    with pytest.raises(DataError, match=r"has label 9, the network gives 3 outputs \(0\.\.2\)"):
+        make_task("image-classification").score(outputs[:, :3], labels, digits.digits_data())
+
+
 def test_scores_are_scikit_learns() -> None:
     outputs, labels = random_outputs()
     score = make_task("image-classification").score(outputs, labels, digits.digits_data())
