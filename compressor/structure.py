@@ -2,7 +2,8 @@
 
 A pruned network has the same submodules as its factory's, with smaller tensors and smaller integer
 attributes (``out_channels``, ``groups``, ``num_features``, ``num_heads``, ...). The manifest holds both, so
-that a pruned network is rebuilt from its factory without the tool that pruned it.
+that a pruned network is rebuilt from its factory without the tool that pruned it; and what attention multiplies
+its products by, which a factory computes from the width of its heads.
 """
 
 from collections.abc import Iterable, Mapping
@@ -14,6 +15,8 @@ from compressor.errors import ModelFileError
 
 MANIFEST_VERSION = 1
 SHOWN = 5
+# 1 / sqrt(width of a head), as transformers and timm call it.
+SCALES = ("scaling", "scale")
 
 
 def manifest_of(module: nn.Module) -> dict[str, Any]:
@@ -21,13 +24,13 @@ def manifest_of(module: nn.Module) -> dict[str, Any]:
 
     Returns:
         A JSON object: ``tensors`` maps every parameter and buffer to its shape, ``attributes`` maps every
-        submodule that has public integers (or sequences of them) to those.
+        submodule that has public integers (or sequences of them), or a scale of attention, to those.
     """
     return {
         "version": MANIFEST_VERSION,
         "tensors": {name: list(tensor.shape) for name, tensor in _tensors(module).items()},
         "attributes": {
-            name: found for name, child in module.named_modules(remove_duplicate=False) if (found := _integers(child))
+            name: found for name, child in module.named_modules(remove_duplicate=False) if (found := _numbers(child))
         },
     }
 
@@ -112,12 +115,12 @@ def _tensors(module: nn.Module) -> dict[str, Tensor]:
     return named
 
 
-def _integers(module: nn.Module) -> dict[str, int | list[int]]:
-    found: dict[str, int | list[int]] = {}
+def _numbers(module: nn.Module) -> dict[str, float | list[int]]:
+    found: dict[str, float | list[int]] = {}
     for name, value in vars(module).items():
         if name.startswith("_"):
             continue
-        if _is_integer(value):
+        if _is_integer(value) or (name in SCALES and isinstance(value, float)):
             found[name] = value
         elif isinstance(value, list | tuple) and value and all(_is_integer(item) for item in value):
             found[name] = list(value)

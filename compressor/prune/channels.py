@@ -1,6 +1,9 @@
 """Channels physically removed, with torch-pruning's dependency graph; the only file that imports it."""
 
-from collections.abc import Sequence
+import contextlib
+import warnings
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -44,12 +47,8 @@ def prune_channels(
     Raises:
         PlanError: The network's graph can't be traced.
     """
-    modes = {child: child.training for child in module.modules()}
-    trainable = {name: parameter.requires_grad for name, parameter in module.named_parameters()}
-    module.eval()
-    module.requires_grad_(True)
     before = _channels(module)
-    try:
+    with followed(module, "name the layers in prune.skip"):
         kept = dict.fromkeys(output_layers(module, example_inputs), "makes the network's outputs")
         kept.update(dict.fromkeys(ignored, "set in skip"))
         pruner = torch_pruning.pruner.BasePruner(
@@ -64,17 +63,8 @@ def prune_channels(
             ignored_layers=[module.get_submodule(name) for name in kept],
         )
         pruner.step()
-    except Exception as error:
-        raise PlanError(
-            f"{type(module).__name__} can't be pruned: its graph can't be followed ({type(error).__name__}: {error})",
-            "leave out the prune stage, or name the layers in prune.skip",
-        ) from error
-    finally:
-        for child, mode in modes.items():
-            child.training = mode
-    for name, parameter in module.named_parameters():
+    for parameter in module.parameters():
         parameter.grad = None
-        parameter.requires_grad_(trainable[name])
     after = _channels(module)
     for name, count in before.items():
         if after[name] == count and name not in kept:
@@ -82,6 +72,120 @@ def prune_channels(
                 f"has {count} channels: rounding to {round_to} leaves them all, or a coupled layer can't shrink"
             )
     return PruneReport(before, after, kept)
+
+
+@dataclass(frozen=True)
+class Coupled:
+    """Channels that only leave a network together, wherever they lie.
+
+    Args:
+        size: How many.
+        readers: Paths of the layers that read them.
+        writers: Paths of the layers that make them.
+        tensors: Names of all parameters that hold something of each channel, with the axis.
+        whole: Whether they lie everywhere in one order, and nothing else beside them.
+    """
+
+    size: int
+    readers: tuple[str, ...]
+    writers: tuple[str, ...]
+    tensors: dict[str, int]
+    whole: bool
+
+
+class Couplings:
+    """A network's channels and what they are coupled to, followed through one call.
+
+    Args:
+        module: In eval mode, all its parameters with gradients: inside of ``followed``.
+        example_inputs: One call's inputs, on the module's device.
+    """
+
+    def __init__(self, module: nn.Module, example_inputs: tuple[Tensor, ...]) -> None:
+        self._module = module
+        with warnings.catch_warnings():
+            # Tokens and positions that are no layers': their last axis is the right one.
+            warnings.simplefilter("ignore", UserWarning)
+            self._graph = torch_pruning.DependencyGraph().build_dependency(
+                module, example_inputs, unwrapped_parameters=_uncalled_tables(module, example_inputs)
+            )
+
+    def read_by(self, layer: str) -> Coupled:
+        """The channels that a linear layer reads."""
+        return self._coupled(layer, torch_pruning.prune_linear_in_channels, 1)
+
+    def made_by(self, layer: str) -> Coupled:
+        """The channels that a linear layer makes."""
+        return self._coupled(layer, torch_pruning.prune_linear_out_channels, 0)
+
+    def _coupled(self, layer: str, function: Any, axis: int) -> Coupled:
+        linear = self._module.get_submodule(layer)
+        assert isinstance(linear, nn.Linear)
+        size = int(linear.weight.shape[axis])
+        group = self._graph.get_pruning_group(linear, function, list(range(size)))
+        layers = {id(child): path for path, child in self._module.named_modules()}
+        names = {id(parameter): name for name, parameter in self._module.named_parameters()}
+        readers: list[str] = []
+        writers: list[str] = []
+        tensors: dict[str, int] = {}
+        ordered = True
+        for dependency, places in group.items:
+            target = dependency.target.module
+            if id(target) in names:
+                tensors[names[id(target)]] = int(dependency.target.pruning_dim)
+            elif id(target) in layers:
+                path, reads = layers[id(target)], dependency.handler.__name__ == "prune_in_channels"
+                if isinstance(target, PRUNED):
+                    (readers if reads else writers).append(path)
+                tensors |= {f"{path}.{name}": at for name, at in _axes(target, reads).items()}
+            else:
+                continue
+            ordered = ordered and list(places) == list(range(size))
+        alone = all(self._module.get_parameter(name).shape[axis] == size for name, axis in tensors.items())
+        return Coupled(size, tuple(readers), tuple(writers), tensors, ordered and alone)
+
+
+def _uncalled_tables(module: nn.Module, example_inputs: tuple[Tensor, ...]) -> list[tuple[Tensor, int]]:
+    """Embeddings whose table is read whole, as DeBERTa's of relative positions: no call shows whose it is."""
+    tables = {child for child in module.modules() if isinstance(child, nn.Embedding)}
+    called: set[nn.Module] = set()
+    hooks = [table.register_forward_hook(lambda table, *_: called.add(table)) for table in tables]
+    with torch.no_grad():
+        module(*example_inputs)
+    for hook in hooks:
+        hook.remove()
+    return [(table.weight, 1) for table in tables - called]
+
+
+def _axes(layer: nn.Module, reads: bool) -> dict[str, int]:
+    """Which axis of a layer's own parameters its inputs, or its outputs, lie on."""
+    if isinstance(layer, PRUNED) and reads:
+        return {"weight": 1}
+    first = 1 if isinstance(layer, nn.Embedding) else 0
+    return {name: first for name, _ in layer.named_parameters(recurse=False)}
+
+
+@contextlib.contextmanager
+def followed(module: nn.Module, otherwise: str) -> Iterator[None]:
+    """In eval mode, all parameters with gradients, so that every call can be followed; as it was afterwards."""
+    modes = {child: child.training for child in module.modules()}
+    trainable = {name: parameter.requires_grad for name, parameter in module.named_parameters()}
+    module.eval()
+    module.requires_grad_(True)
+    try:
+        yield
+    except PlanError:
+        raise
+    except Exception as error:
+        raise PlanError(
+            f"{type(module).__name__} can't be pruned: its graph can't be followed ({type(error).__name__}: {error})",
+            f"leave out the prune stage, or {otherwise}",
+        ) from error
+    finally:
+        for child, mode in modes.items():
+            child.training = mode
+        for name, parameter in module.named_parameters():
+            parameter.requires_grad_(trainable[name])
 
 
 def _rounded_ratios(module: nn.Module, ratio: float, round_to: int) -> dict[nn.Module, float]:

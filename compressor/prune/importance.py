@@ -2,7 +2,7 @@
 
 from typing import Literal
 
-from torch import nn
+from torch import Tensor, nn
 
 from compressor.context import RunContext
 from compressor.data.unlabeled import only_labelled
@@ -27,3 +27,15 @@ def accumulate_gradients(module: nn.Module, ctx: RunContext, batches: int = 8) -
         moved = batch.to(ctx.device)
         ctx.task.loss(ctx.task.forward(module, moved), moved).backward()
     module.train(was_training)
+
+
+def importance_of(tensor: Tensor, importance: Importance) -> Tensor:
+    """What every single weight counts, float32 in the tensor's shape: its square, or for ``taylor`` |weight * grad|.
+
+    The second is the first-order change of the loss without it (Molchanov et al. 2019,
+    https://arxiv.org/abs/1906.10771).
+    """
+    if importance == "taylor":
+        assert tensor.grad is not None, "gradients are accumulated before anything is ranked by taylor"
+        return (tensor.detach() * tensor.grad).abs().float()
+    return tensor.detach().square().float()

@@ -10,18 +10,20 @@ from compressor.context import RunContext
 from compressor.distill import KdSettings, describe, recover
 from compressor.errors import PlanError, StageError
 from compressor.measure import count_macs, count_params
-from compressor.models import Form, TorchModel
+from compressor.models import Form, ModelInfo, TorchModel
 from compressor.prune.budget import BY_CLOCK, PruneBudget, check_measurable, find_ratio
 from compressor.prune.channels import prune_channels
+from compressor.prune.configuration import narrowed, width_step
 from compressor.prune.importance import Importance, accumulate_gradients
 from compressor.prune.outcome import PruneReport
-from compressor.prune.transformers import is_transformer, narrowed, prune_blocks, width_in_blocks
+from compressor.prune.transformers import is_transformer, prune_blocks, width_in_blocks
+from compressor.prune.width import HINT, STREAM, prune_width
 from compressor.stage import Stage, StageResult
 from compressor.training import TrainSettings, evaluate, reestimate_batchnorm
 
 
 class Prune(Stage):
-    """Structural pruning of channels, or of a transformer's heads and feed-forward neurons, and recovery."""
+    """Structural pruning of channels, or of a transformer's heads, feed-forward neurons and width, and recovery."""
 
     kind: ClassVar[str] = "prune"
     accepts: ClassVar[tuple[type, ...]] = (TorchModel,)
@@ -36,6 +38,9 @@ class Prune(Stage):
     )
     neurons: float | None = Field(
         default=None, ge=0, lt=1, description="of a transformer: removed of each feed-forward's neurons; else ratio"
+    )
+    width: float | None = Field(
+        default=None, ge=0, lt=1, description="of a transformer: removed of the residual stream's channels; else none"
     )
     budget: PruneBudget | None = Field(
         default=None, description="what may remain: one of macs, params, size, size_mb, latency, latency_ms"
@@ -63,15 +68,16 @@ class Prune(Stage):
         if self.budget is not None:
             check_measurable(self.budget, ctx)
         trial = copy.deepcopy(model.module)
-        report = self._prune(trial, self.ratio or 0.5, ctx)
+        report = self._prune(trial, self.ratio or 0.5, ctx, model.info)
         inputs = ctx.task.example_inputs(ctx.data, 2)
         trial.eval()(*inputs)
         if not report.removed:
             raise PlanError(f"prune: no layer can lose channels: {_listed(report.kept)}", "leave out the prune stage")
         if self.budget is not None and self.budget.name not in BY_CLOCK:
-            find_ratio(model, self.budget, ctx, lambda module, ratio: self._prune(module, ratio, ctx))
-        notes = [f"{len(report.removed)} layers can lose channels", f"left alone: {_listed(report.kept)}"]
-        return [*notes, *describe(trial, ctx, self.kd)]
+            find_ratio(model, self.budget, ctx, lambda module, ratio: self._prune(module, ratio, ctx, model.info))
+        layers = len(report.removed.keys() - {STREAM})
+        notes = [f"{layers} layers can lose channels", f"left alone: {_listed(report.kept)}"]
+        return [*_of_width(report), *notes, *describe(trial, ctx, self.kd)]
 
     def run(self, model: TorchModel, ctx: RunContext) -> StageResult:
         """Find the ratio, prune, re-estimate BatchNorm, recover; round by round."""
@@ -85,17 +91,16 @@ class Prune(Stage):
         ratio = self._ratio(model, ctx)
         notes = []
         if ratio:
-            total = _channels(module)
+            total, asked = _channels(module), self._asked(module, ratio)
             kept: dict[str, str] = {}
             for step in range(self.steps):
-                # Equal shares of what remains compound to the whole ratio.
-                part = 1 - (1 - ratio) ** (1 / self.steps)
-                report = self._prune(module, part, ctx)
+                report = self._prune(module, ratio, ctx, model.info, step)
+                notes += _of_width(report)
                 kept = {name: why for name, why in report.kept.items() if step == 0 or name in kept}
                 reestimate_batchnorm(module, ctx)
                 metrics.setdefault("validation_pruned", evaluate(module, ctx).value)
                 if step == self.steps - 1:
-                    self._refuse_little(ratio, total, module, kept)
+                    self._refuse_little(asked / total, total, module, kept)
                     notes.append(f"left alone: {_listed(kept)}")
                 name = "recover" if self.steps == 1 else f"recover-{step + 1}"
                 result = recover(module, ctx, self._share(step), self.kd, name=name, keep_better_start=True)
@@ -121,41 +126,70 @@ class Prune(Stage):
 
         def search() -> float:
             cpu = TorchModel(copy.deepcopy(model.module).cpu(), model.info)
-            return find_ratio(cpu, budget, ctx, lambda module, ratio: self._prune(module, ratio, ctx))
+            return find_ratio(cpu, budget, ctx, lambda module, ratio: self._prune(module, ratio, ctx, model.info))
 
         return ctx.decisions.settle("ratio", search, setting="prune.ratio")
 
-    def _prune(self, module: nn.Module, ratio: float, ctx: RunContext) -> PruneReport:
+    def _prune(
+        self, module: nn.Module, ratio: float, ctx: RunContext, info: ModelInfo, step: int | None = None
+    ) -> PruneReport:
+        """Prune to the ratio at once, or in one of the rounds to this one's part of it."""
+        device = next(module.parameters()).device
+        inputs = tuple(tensor.to(device) for tensor in ctx.task.example_inputs(ctx.data, 2))
+        round_to = ctx.target.channel_multiple
+
+        def part(share: float) -> float:
+            # Equal shares of what remains compound to the whole ratio.
+            return share if step is None else 1 - (1 - share) ** (1 / self.steps)
+
         if self.importance == "taylor":
             accumulate_gradients(module, ctx)
-        if is_transformer(module):
-            return prune_blocks(
+        if not is_transformer(module):
+            if self.width:
+                raise PlanError(f"prune.width is for transformers: {type(module).__name__} is none", HINT)
+            return prune_channels(
                 module,
-                heads=ratio if self.heads is None else self.heads,
-                neurons=ratio if self.neurons is None else self.neurons,
+                inputs,
+                part(ratio),
                 importance=self.importance,
-                round_to=ctx.target.channel_multiple,
+                scope=self.scope,
+                round_to=round_to,
                 ignored=self.skip,
                 seed=ctx.seed,
             )
-        device = next(module.parameters()).device
-        inputs = tuple(tensor.to(device) for tensor in ctx.task.example_inputs(ctx.data, 2))
-        return prune_channels(
-            module,
-            inputs,
-            ratio,
-            importance=self.importance,
-            scope=self.scope,
-            round_to=ctx.target.channel_multiple,
-            ignored=self.skip,
-            seed=ctx.seed,
+        ranked: dict[str, Any] = {"importance": self.importance, "seed": ctx.seed}
+        wide = PruneReport({}, {})
+        # All of it in the first round: of a small part rounding could leave nothing.
+        if self.width and not step:
+            multiple = width_step(info, round_to)
+            wide = prune_width(module, inputs, self.width, round_to=multiple, **ranked)
+            if not wide.removed:
+                raise PlanError(
+                    f"prune.width = {self.width:g} of {wide.before[STREAM]} channels removes none in multiples of "
+                    f"{multiple}: of target.channel_multiple = {round_to}, and of the network's heads",
+                    f"a larger prune.width, or {HINT}",
+                )
+        heads, neurons = self._shares(ratio)
+        blocks = prune_blocks(
+            module, heads=part(heads), neurons=part(neurons), round_to=round_to, ignored=self.skip, **ranked
         )
+        return PruneReport(wide.before | blocks.before, wide.after | blocks.after, blocks.kept)
+
+    def _shares(self, ratio: float) -> tuple[float, float]:
+        """Of a transformer's heads and of its neurons."""
+        return ratio if self.heads is None else self.heads, ratio if self.neurons is None else self.neurons
+
+    def _asked(self, module: nn.Module, ratio: float) -> float:
+        """How many of ``_channels`` are to go."""
+        if is_transformer(module):
+            return width_in_blocks(module, *self._shares(ratio))
+        return ratio * _channels(module)
 
     def _share(self, step: int) -> TrainSettings:
         epochs = self.train.epochs // self.steps + (step < self.train.epochs % self.steps)
         return self.train.model_copy(update={"epochs": epochs})
 
-    def _refuse_little(self, ratio: float, before: int, module: nn.Module, kept: dict[str, str]) -> None:
+    def _refuse_little(self, ratio: float, before: float, module: nn.Module, kept: dict[str, str]) -> None:
         """A prune that did nothing, or under half of what was asked, is a failure, not a result."""
         removed = 1 - _channels(module) / before
         if self.budget is None and removed < ratio / 2:
@@ -166,10 +200,15 @@ class Prune(Stage):
             )
 
 
-def _channels(module: nn.Module) -> int:
+def _channels(module: nn.Module) -> float:
     if is_transformer(module):
         return width_in_blocks(module)
     return sum(int(m.weight.shape[0]) for m in module.modules() if isinstance(m, nn.Conv2d | nn.Linear))
+
+
+def _of_width(report: PruneReport) -> list[str]:
+    """What there is to say of a transformer's width."""
+    return [f"width: {report.before[STREAM]} channels to {report.after[STREAM]}"] if STREAM in report.removed else []
 
 
 def _listed(kept: dict[str, str], shown: int = 4) -> str:

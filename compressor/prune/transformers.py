@@ -8,9 +8,7 @@ from torch import Tensor, nn
 
 from compressor.blocks import Attention, FeedForward, attentions, feed_forwards, has_attention
 from compressor.errors import PlanError
-from compressor.factories.text_network import changed, is_text_network
-from compressor.models import ModelInfo
-from compressor.prune.importance import Importance
+from compressor.prune.importance import Importance, importance_of
 from compressor.prune.outcome import PruneReport
 
 
@@ -24,11 +22,16 @@ def is_transformer(module: nn.Module) -> bool:
     return has_attention(module)
 
 
-def width_in_blocks(module: nn.Module) -> int:
-    """What ``prune_blocks`` can take from: the width of all heads and the neurons of all feed-forwards."""
-    return sum(block.heads * block.size for block in attentions(module)) + sum(
-        pair.neurons for pair in feed_forwards(module)
-    )
+def width_in_blocks(module: nn.Module, heads: float = 1.0, neurons: float = 1.0) -> float:
+    """What ``prune_blocks`` can take from: the width of all heads and the neurons of all feed-forwards.
+
+    Args:
+        module: A transformer.
+        heads: What share of all heads to count.
+        neurons: The same of neurons.
+    """
+    width = sum(block.heads * block.size for block in attentions(module))
+    return heads * width + neurons * sum(pair.neurons for pair in feed_forwards(module))
 
 
 def prune_blocks(
@@ -93,18 +96,6 @@ def prune_blocks(
     return PruneReport(before, after, kept)
 
 
-def narrowed(info: ModelInfo, module: nn.Module) -> ModelInfo:
-    """What a text network's configuration says of its feed-forwards, where they are all of one width.
-
-    Fewer heads can't be said there: transformers computes the size of a head from the network's width.
-    """
-    widths = {pair.neurons for pair in feed_forwards(module)}
-    if info.factory is None or not is_text_network(info.factory) or len(widths) != 1:
-        return info
-    name = "hidden_dim" if "hidden_dim" in info.factory.arguments["config"] else "intermediate_size"
-    return info.model_copy(update={"factory": changed(info.factory, **{name: widths.pop()})})
-
-
 def _groups(blocks: list[Attention]) -> list[list[Attention]]:
     """Blocks that must keep the same heads: those that share a table of positions, else each alone."""
     if blocks and blocks[0].shared_table:
@@ -116,18 +107,11 @@ def _ignored(names: Sequence[str], ignored: Sequence[str]) -> bool:
     return any(name == path or name.startswith(f"{path}.") for name in names for path in ignored)
 
 
-def _linear(module: nn.Module, path: str) -> nn.Linear:
+def linear_at(module: nn.Module, path: str) -> nn.Linear:
+    """The linear layer of this path."""
     found = module.get_submodule(path)
     assert isinstance(found, nn.Linear)
     return found
-
-
-def _value(tensor: Tensor, importance: Importance) -> Tensor:
-    """What every single weight counts."""
-    if importance == "taylor":
-        assert tensor.grad is not None, "gradients are accumulated before blocks are ranked by taylor"
-        return (tensor.detach() * tensor.grad).abs().float()
-    return tensor.detach().square().float()
 
 
 def _head_scores(module: nn.Module, block: Attention, importance: Importance, chance: torch.Generator) -> Tensor:
@@ -135,17 +119,17 @@ def _head_scores(module: nn.Module, block: Attention, importance: Importance, ch
         return torch.rand(block.heads, generator=chance)
     total = torch.zeros(block.heads)
     for path in block.inputs:
-        rows = _value(_linear(module, path).weight, importance).sum(1).cpu()
+        rows = importance_of(linear_at(module, path).weight, importance).sum(1).cpu()
         total += rows.view(block.parts, block.heads, block.size).sum((0, 2))
-    columns = _value(_linear(module, block.output).weight, importance).sum(0).cpu()
+    columns = importance_of(linear_at(module, block.output).weight, importance).sum(0).cpu()
     return total + columns.view(block.heads, block.size).sum(1)
 
 
 def _neuron_scores(module: nn.Module, pair: FeedForward, importance: Importance, chance: torch.Generator) -> Tensor:
     if importance == "random":
         return torch.rand(pair.neurons, generator=chance)
-    first, second = _linear(module, pair.first), _linear(module, pair.second)
-    return (_value(first.weight, importance).sum(1) + _value(second.weight, importance).sum(0)).cpu()
+    first, second = linear_at(module, pair.first), linear_at(module, pair.second)
+    return (importance_of(first.weight, importance).sum(1) + importance_of(second.weight, importance).sum(0)).cpu()
 
 
 def _keep_heads(module: nn.Module, group: list[Attention], heads: Tensor) -> None:
@@ -154,8 +138,8 @@ def _keep_heads(module: nn.Module, group: list[Attention], heads: Tensor) -> Non
         width = block.heads * block.size
         rows = torch.cat([part * width + places for part in range(block.parts)])
         for path in block.inputs:
-            keep_rows(_linear(module, path), rows)
-        keep_columns(_linear(module, block.output), places)
+            keep_rows(linear_at(module, path), rows)
+        keep_columns(linear_at(module, block.output), places)
         holder = module.get_submodule(block.path)
         setattr(holder, block.heads_attribute, len(heads))
         if block.total_attribute:
@@ -163,32 +147,36 @@ def _keep_heads(module: nn.Module, group: list[Attention], heads: Tensor) -> Non
         if block.table:
             owner, _, name = block.table.rpartition(".")
             table = getattr(module.get_submodule(owner), name)
-            setattr(module.get_submodule(owner), name, _taken(table, 1, heads))
+            setattr(module.get_submodule(owner), name, taken(table, 1, heads))
     if group[0].shared_table:
         shared: Any = module.get_submodule(group[0].shared_table)
-        shared.weight, shared.embedding_dim = _taken(shared.weight, 1, heads), len(heads)
+        shared.weight, shared.embedding_dim = taken(shared.weight, 1, heads), len(heads)
         encoder: Any = module.get_submodule(group[0].shared_table.rpartition(".")[0])
         if hasattr(encoder, "n_heads"):
             encoder.n_heads = len(heads)
 
 
 def _keep_neurons(module: nn.Module, pair: FeedForward, neurons: Tensor) -> None:
-    keep_rows(_linear(module, pair.first), neurons)
-    keep_columns(_linear(module, pair.second), neurons)
+    keep_rows(linear_at(module, pair.first), neurons)
+    keep_columns(linear_at(module, pair.second), neurons)
 
 
 def keep_rows(layer: nn.Linear, rows: Tensor) -> None:
     """Leave a linear layer only these outputs."""
-    layer.weight, layer.out_features = _taken(layer.weight, 0, rows), len(rows)
+    layer.weight, layer.out_features = taken(layer.weight, 0, rows), len(rows)
     if layer.bias is not None:
-        layer.bias = _taken(layer.bias, 0, rows)
+        layer.bias = taken(layer.bias, 0, rows)
 
 
 def keep_columns(layer: nn.Linear, columns: Tensor) -> None:
     """Leave a linear layer only these inputs."""
-    layer.weight, layer.in_features = _taken(layer.weight, 1, columns), len(columns)
+    layer.weight, layer.in_features = taken(layer.weight, 1, columns), len(columns)
 
 
-def _taken(parameter: Tensor, axis: int, places: Tensor) -> nn.Parameter:
-    values = parameter.detach().index_select(axis, places.to(parameter.device)).clone()
-    return nn.Parameter(values, requires_grad=parameter.requires_grad)
+def taken(parameter: Tensor, axis: int, places: Tensor) -> nn.Parameter:
+    """These places of a parameter alone, and of its gradient where it has one."""
+    here = places.to(parameter.device)
+    made = nn.Parameter(parameter.detach().index_select(axis, here).clone(), requires_grad=parameter.requires_grad)
+    if parameter.grad is not None:
+        made.grad = parameter.grad.index_select(axis, here)
+    return made

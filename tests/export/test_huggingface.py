@@ -13,7 +13,8 @@ from compressor.data.tokenizer import engine
 from compressor.export.huggingface import is_expressible, write_huggingface
 from compressor.loading import load_file
 from compressor.models import TorchModel
-from compressor.prune.transformers import narrowed, prune_blocks
+from compressor.prune.configuration import narrowed
+from compressor.prune.transformers import prune_blocks
 
 TEXTS = ["a wonderful film", "", "the plot is dull from start to finish ; what a boring story"]
 

@@ -13,7 +13,8 @@ from torch import nn
 from compressor.export.text_files import float_module, write_text_files
 from compressor.loading import load_file
 from compressor.models import OnnxModel, QuantizedModel, TorchModel
-from compressor.prune.transformers import narrowed, prune_blocks
+from compressor.prune.configuration import narrowed
+from compressor.prune.transformers import prune_blocks
 
 
 def beside(model: TorchModel | QuantizedModel, exported: OnnxModel, folder: Path) -> OnnxModel:

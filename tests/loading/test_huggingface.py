@@ -14,7 +14,8 @@ from compressor.errors import CompressError, InputError, ModelFileError, Untrust
 from compressor.loading import load_file
 from compressor.loading.huggingface import head_for, with_new_head
 from compressor.models import TorchModel
-from compressor.prune.transformers import narrowed, prune_blocks
+from compressor.prune.configuration import narrowed
+from compressor.prune.transformers import prune_blocks
 
 EVIL = "from pathlib import Path\nPath({path!r}).touch()\nclass Evil: pass\n"
 

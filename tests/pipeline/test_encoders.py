@@ -1,6 +1,7 @@
 """Encoders of every kind, and vision transformers, through all stages: smaller, reloaded, exported, agreeing."""
 
 import copy
+import json
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -9,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 
+from compressor.blocks import attentions
 from compressor.context import RunContext, Teacher
 from compressor.data import Data
 from compressor.data.batches import TensorSplit
@@ -31,6 +33,7 @@ from compressor.training import TrainSettings
 
 SHORT = TrainSettings(epochs=1, batch_size=16, lr=1e-3)
 PRUNE = Prune(ratio=0.5, train=SHORT)
+NARROW = Prune(ratio=0.5, width=0.25, train=SHORT)
 VISION = {
     "vit": ("timm:vit_tiny_patch16_224", {"embed_dim": 64, "num_heads": 4}),
     "deit": ("timm:deit_tiny_patch16_224", {"embed_dim": 64, "num_heads": 4}),
@@ -40,6 +43,10 @@ VISION = {
         {"image_size": 32, "patch_size": 8, "num_layers": 2, "num_heads": 4, "hidden_dim": 64, "mlp_dim": 128},
     ),
 }
+
+
+# What DistilBERT's configuration calls its width.
+WIDTHS = {"distilbert": "dim"}
 
 
 @dataclass
@@ -82,7 +89,14 @@ def agrees(chain: Chain, quantized: Form) -> None:
 def test_text(kind: str, tmp_path: Path) -> None:
     model = load_file(encoders.encoder_folder(tmp_path / "model", kind))
     data = load_data(str(encoders.sentence_folder(tmp_path / "data", 64, 32)), classes=model.info.classes)
-    through_all_stages(model, data, tmp_path, "text-classification", qat=kind == "bert")
+    through_all_stages(model, data, tmp_path, "text-classification", NARROW, qat=kind == "bert")
+    exported = tmp_path / "export"
+    assert json.loads((exported / "config.json").read_text())[WIDTHS.get(kind, "hidden_size")] == 24
+    # Three quarters of the width and half of the heads: more than the configuration can say.
+    assert "`compressor.load_model(" in (exported / "README.md").read_text()
+    back = load_file(exported / "transformers")
+    assert isinstance(back, TorchModel)
+    assert {block.size for block in attentions(back.module)} == {8}
 
 
 def test_sentence_embeddings(tmp_path: Path) -> None:
@@ -90,14 +104,14 @@ def test_sentence_embeddings(tmp_path: Path) -> None:
     model = load_file(encoders.encoder_folder(tmp_path / "model", "mpnet", task=task), task=task)
     columns = {"text": "one", "pair": "other", "target": "alike"}
     data = load_data(str(encoders.alike_folder(tmp_path / "data", 64, 32)), args=columns)
-    through_all_stages(model, data, tmp_path, task, qat=True)
+    through_all_stages(model, data, tmp_path, task, PRUNE, qat=True)
 
 
-def through_all_stages(model: Form, data: Data, folder: Path, task: str, qat: bool) -> None:
+def through_all_stages(model: Form, data: Data, folder: Path, task: str, prune: Prune, qat: bool) -> None:
     assert isinstance(model, TorchModel)
     chain = begun(model, data.seen_by(model.info.tokenizer), folder, task)
     whole = chain.reference()
-    for stage in (Distill(layers=2, train=SHORT), Vocabulary(), PRUNE, Quantize(qat=qat, train=SHORT)):
+    for stage in (Distill(layers=2, train=SHORT), Vocabulary(), prune, Quantize(qat=qat, train=SHORT)):
         chain(stage)
     quantized = chain.form
     # Which of the two int8 graphs is faster is the clock's choice; one is compared here.
@@ -118,7 +132,7 @@ def test_vision(kind: str, tmp_path: Path) -> None:
     data = Data("noise", own, own, own, tuple("abcd"), "0" * 64)
     chain = begun(model, data, tmp_path, "image-classification")
     whole = chain.reference()
-    chain(PRUNE)
+    chain(NARROW if kind in ("vit", "deit") else PRUNE)
     assert isinstance(chain.form, TorchModel)
     chain(Quantize(qat=False))
     quantized = chain.form

@@ -5,10 +5,13 @@ from pathlib import Path
 
 import pytest
 import small
+import small_texts
 import torch
 from pydantic import ValidationError
 from torch import nn
 
+from compressor.blocks import attentions, feed_forwards
+from compressor.distill import KdSettings
 from compressor.errors import PlanError, StageError
 from compressor.models import ModelInfo, TorchModel
 from compressor.prune.stage import Prune
@@ -84,3 +87,45 @@ def test_convolutions_before_a_head_of_two_layers_lose_channels(tmp_path: Path) 
     assert isinstance(module, WithHead)
     assert (module.conv.out_channels, module.conv2.out_channels) == (16, 16)
     assert (module.mlp[0].in_features, module.mlp[0].out_features) == (16, 32)
+
+
+def narrow(path: Path, stage: Prune) -> tuple[TorchModel, list[str]]:
+    model = small_texts.encoder("bert")
+    ctx = small_texts.text_context(path, small_texts.encoder("bert"), small_texts.sentence_data(model))
+    assert stage.check(model, ctx)[0] == "width: 32 channels to 24"
+    result = stage.run(model, ctx)
+    assert isinstance(result.model, TorchModel)
+    return result.model, result.notes
+
+
+@pytest.mark.parametrize("importance", ["magnitude", "taylor", "random"])
+def test_a_narrower_encoder_learns_from_the_wider_ones_states(tmp_path: Path, importance: str) -> None:
+    term = {"loss": "hidden_states"}
+    kd = KdSettings(terms=[term])
+    stage = Prune(heads=0, neurons=0, width=0.25, importance=importance, train=ONCE, kd=kd)
+    model, notes = narrow(tmp_path, stage)
+    assert notes[0] == "width: 32 channels to 24"
+    assert all((block.heads, block.size) == (4, 8) for block in attentions(model.module))
+    assert all(pair.neurons == 64 for pair in feed_forwards(model.module))
+    assert model.info.factory is not None
+    assert model.info.factory.arguments["config"]["hidden_size"] == 24
+    small_texts.answers(model, small_texts.inputs_of(model))
+
+
+def test_rounds_share_out_what_is_set_for_heads_and_neurons(tmp_path: Path) -> None:
+    model, notes = narrow(tmp_path, Prune(heads=0.5, neurons=0.75, width=0.25, steps=2, train=ONCE))
+    assert {block.heads for block in attentions(model.module)} == {2}
+    assert {pair.neurons for pair in feed_forwards(model.module)} == {16}
+    assert notes.count("width: 32 channels to 24") == 1
+
+
+def test_a_width_that_rounding_leaves_is_refused_by_the_plan(tmp_path: Path) -> None:
+    model = small_texts.encoder("bert")
+    ctx = small_texts.text_context(tmp_path, model)
+    with pytest.raises(PlanError, match=r"prune.width = 0.05 of 32 channels removes none in multiples of 8"):
+        Prune(width=0.05, train=ONCE).check(model, ctx)
+
+
+def test_convolutions_have_no_width_of_this_kind(tmp_path: Path) -> None:
+    with pytest.raises(PlanError, match=r"prune.width is for transformers: .* is none"):
+        Prune(width=0.25, train=ONCE).check(small.small_model(), small.small_context(tmp_path))

@@ -2,7 +2,6 @@
 
 import copy
 import json
-from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -13,9 +12,7 @@ from torch import Tensor, nn
 
 from compressor.blocks import attentions, feed_forwards
 from compressor.errors import PlanError
-from compressor.factories.text_network import config_of
-from compressor.models import TorchModel
-from compressor.prune.transformers import is_transformer, narrowed, prune_blocks
+from compressor.prune.transformers import is_transformer, prune_blocks
 from compressor.structure import apply_shapes, manifest_of
 
 VISION: dict[str, tuple[str, dict[str, Any]]] = {
@@ -194,29 +191,6 @@ def test_blocks_that_share_a_table_of_positions_lose_the_same_heads() -> None:
     assert len(places) == 2 and table.embedding_dim == 2
     for block, before in zip(attentions(module), old, strict=True):
         assert torch.equal(module.get_submodule(block.output).weight.view(32, 2, 8), before[:, places])
-
-
-@pytest.mark.parametrize("kind", small_texts.KINDS)
-def test_the_configuration_says_how_many_neurons_there_are(kind: str) -> None:
-    model = small_texts.encoder(kind)
-    prune_blocks(model.module, heads=0.0, neurons=0.5)
-    info = narrowed(model.info, model.module)
-    assert info.factory is not None
-    config = config_of(info.factory.arguments["config"])
-    assert (config.hidden_dim if kind == "distilbert" else config.intermediate_size) == 32
-
-
-def uneven(model: TorchModel) -> TorchModel:
-    prune_blocks(model.module, heads=0.0, neurons=0.5, ignored=["network.bert.encoder.layer.1"])
-    return model
-
-
-@pytest.mark.parametrize(
-    "make", [uneven, lambda model: TorchModel(model.module, model.info.model_copy(update={"factory": None}))]
-)
-def test_of_uneven_layers_the_configuration_says_nothing(make: Callable[[TorchModel], TorchModel]) -> None:
-    model = make(small_texts.encoder("bert"))
-    assert narrowed(model.info, model.module) == model.info
 
 
 def test_only_transformers_and_their_rankings() -> None:
