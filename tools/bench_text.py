@@ -176,6 +176,8 @@ def main() -> None:
 def run_seeds(model: TorchModel, arguments: argparse.Namespace) -> None:
     """The profile with and without distillation, seed by seed."""
     out, movie = arguments.out, arguments.out / "movie"
+    student = None if arguments.student is None else load_file(arguments.student, task=TASK)
+    assert student is None or isinstance(student, TorchModel)
     reports: list[Report] = []
     for seed in range(arguments.first_seed, arguments.first_seed + arguments.seeds):
         job = Job(
@@ -187,7 +189,7 @@ def run_seeds(model: TorchModel, arguments: argparse.Namespace) -> None:
             seed=seed,
             control=("run",),
             command="python tools/bench_text.py",
-            student=None if arguments.student is None else load_file(arguments.student, task=TASK),
+            student=student,
         )
         with progress_display() as display:
             reports.append(pipeline.run(job, display))

@@ -33,6 +33,23 @@ def layers_in(module: nn.Module) -> tuple[str, nn.ModuleList]:
     return max(lists, key=lambda item: len(item[1]))
 
 
+def layer_count(model: TorchModel) -> int:
+    """How many layers a text network runs, also where several of them share their weights.
+
+    Raises:
+        PlanError: Its configuration can't say.
+    """
+    ref = model.info.factory
+    if ref is None or not is_text_network(ref):
+        raise PlanError(
+            "distill.layers takes layers out of a network whose configuration says how many it has; "
+            f"{type(model.module).__name__} has none",
+            "a Hugging Face folder as the model, or --student for another network",
+        )
+    config = ref.arguments["config"]
+    return int(config.get("num_hidden_layers", config.get("n_layers", len(layers_in(model.module)[1]))))
+
+
 def shallower(
     model: TorchModel, layers: int | Sequence[int], choice: Choice, ctx: RunContext
 ) -> tuple[TorchModel, tuple[int, ...]]:
@@ -52,15 +69,8 @@ def shallower(
     Raises:
         PlanError: There aren't so many layers, or the network's configuration can't say how many there are.
     """
-    ref = model.info.factory
-    if ref is None or not is_text_network(ref):
-        raise PlanError(
-            "distill.layers takes layers out of a network whose configuration says how many it has; "
-            f"{type(model.module).__name__} has none",
-            "a Hugging Face folder as the model, or --student for another network",
-        )
+    have = layer_count(model)
     path, blocks = layers_in(model.module)
-    have = int(ref.arguments["config"].get("num_hidden_layers", ref.arguments["config"].get("n_layers", len(blocks))))
     shared = len(blocks) < have
     count = layers if isinstance(layers, int) else len(layers)
     wanted = range(count) if isinstance(layers, int) else layers

@@ -7,11 +7,19 @@ from pydantic import Field, model_validator
 
 from compressor.context import RunContext
 from compressor.distill.generations import born_again
-from compressor.distill.layers import Choice, shallower
+from compressor.distill.layers import Choice
 from compressor.distill.objective import describe
 from compressor.distill.recover import recover
 from compressor.distill.settings import KdSettings
-from compressor.distill.students import Chosen, auto_student, inherit, named_student, same_architecture
+from compressor.distill.students import (
+    Chosen,
+    auto_student,
+    fewer_layers,
+    inherit,
+    named_student,
+    same_architecture,
+    some_layers,
+)
 from compressor.models import Form, TorchModel
 from compressor.stage import Stage, StageResult
 from compressor.target import Budget
@@ -36,12 +44,13 @@ class Distill(Stage):
 
     student: str = Field(
         default="same",
-        description="'same' (self-distillation), 'auto' (the largest smaller relative within the budget), "
-        "or a network of a known library: 'torchvision:NAME', 'timm:NAME'",
+        description="'same' (self-distillation), 'auto' (the largest smaller relative within the budget; of a text "
+        "network the most of its layers), or a network of a known library: 'torchvision:NAME', 'timm:NAME'",
     )
     layers: int | tuple[int, ...] | None = Field(
         default=None,
-        description="of a text network: how many of the reference's layers a 'same' student has, or which, from 0",
+        description="of a text network, in place of 'student': how many of the reference's layers it has, or which, "
+        "from 0",
     )
     choice: Choice = Field(
         default="spread",
@@ -90,7 +99,7 @@ class Distill(Stage):
         if self.generations > 1:
             return born_again(student, ctx, self)
         notes = [f"student: {chosen.reason}"]
-        if self.inherit and self.student != "same":
+        if self.inherit and not chosen.weighted:
             shared = inherit(student.module, model.module)
             notes.append(f"{shared} weight tensors of the student start from the reference's")
         before = evaluate(student.module.to(ctx.device), ctx).value
@@ -109,12 +118,19 @@ class Distill(Stage):
     def student_for(self, model: TorchModel, ctx: RunContext) -> Chosen:
         """The network to train: as the settings choose it, or the one that the run was given."""
         if ctx.student is not None:
-            return Chosen(ctx.student, "the network given with --student")
-        if self.layers is not None and self.student == "same":
-            student, chosen = shallower(model, self.layers, self.choice, ctx)
-            return Chosen(student, f"layers {', '.join(map(str, chosen))} of the reference, with their weights")
+            # A text network's layers of the same name needn't stand in the same place.
+            return Chosen(ctx.student, "the network given with --student", weighted=is_text(ctx.student))
+        if self.layers is not None:
+            return some_layers(model, self.layers, self.choice, ctx)
         if self.student == "same":
             return same_architecture(model)
+        if self.student == "auto" and is_text(model):
+            return fewer_layers(model, self.budget.limits(), self.choice, ctx)
         if self.student == "auto":
             return auto_student(model, self.budget.limits(), ctx)
         return named_student(self.student, model, ctx.seed)
+
+
+def is_text(model: TorchModel) -> bool:
+    """Whether a network reads texts."""
+    return model.info.tokenizer is not None

@@ -2,8 +2,8 @@
 
 import copy
 import inspect
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from math import ceil
 from typing import Any
 
@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from compressor.context import RunContext
+from compressor.distill.layers import Choice, layer_count, shallower
 from compressor.errors import BudgetError, InputError
 from compressor.factories import build, is_known_library, parse_factory
 from compressor.importing import import_object
@@ -37,21 +38,22 @@ FAMILIES = (
 
 @dataclass(frozen=True, slots=True)
 class Chosen:
-    """A student and why it is this one."""
+    """A student, why it is this one, and whether its weights are where it starts: nothing is copied over them."""
 
     model: TorchModel
     reason: str
+    weighted: bool = False
 
 
 def same_architecture(reference: TorchModel) -> Chosen:
     """The reference's own architecture and weights: self-distillation."""
     student = TorchModel(copy.deepcopy(reference.module), reference.info, reference.builder)
-    return Chosen(student, "the same architecture, starting from the reference's weights")
+    return Chosen(student, "the same architecture, starting from the reference's weights", weighted=True)
 
 
 def _as_it_is(reference: TorchModel, why: str) -> Chosen:
     same = same_architecture(reference)
-    return Chosen(same.model, f"{same.reason}: {why}")
+    return replace(same, reason=f"{same.reason}: {why}")
 
 
 def named_student(name: str, reference: TorchModel, seed: int) -> Chosen:
@@ -89,20 +91,15 @@ def auto_student(reference: TorchModel, budget: dict[str, float], ctx: RunContex
         return _as_it_is(reference, "the model names no factory to build a smaller one with")
     inputs = ctx.task.example_inputs(ctx.data, 2)
     full = _cost(reference.module, inputs)
-    limits = {key: value * full[key] if value <= 1 else value for key, value in budget.items()}
+    limits = _limits(budget, full)
     relatives = [(ref, *_measured(ref, inputs)) for ref in _relatives(reference.info.factory)]
     if not relatives:
         name = reference.info.factory.reference
         return _as_it_is(reference, f"{name} has no width or depth argument and no smaller relative")
     fitting = [entry for entry in relatives if all(entry[1][key] <= limit for key, limit in limits.items())]
     if not fitting:
-        key = next(iter(limits))
-        smallest = min(entry[1][key] for entry in relatives)
-        raise BudgetError(
-            f"student 'auto': no relative of {reference.info.factory.reference} has {key} <= {limits[key]:,.0f}",
-            smallest / full[key],
-            f"--set distill.budget.{key}={ceil(1000 * smallest / full[key]) / 1000}",
-        )
+        smallest = min((cost for _, cost, _ in relatives), key=lambda cost: cost[next(iter(limits))])
+        raise _nothing_fits(f"relative of {reference.info.factory.reference}", limits, smallest, full)
     most = max(entry[1]["macs"] for entry in fitting)
     close = [entry for entry in fitting if entry[1]["macs"] >= 0.9 * most]
     ref, cost, _ = min(close, key=lambda entry: (entry[2], -entry[1]["macs"]))
@@ -115,6 +112,40 @@ def auto_student(reference: TorchModel, budget: dict[str, float], ctx: RunContex
     return Chosen(_fresh(ref, reference, ctx.seed), reason)
 
 
+def some_layers(reference: TorchModel, layers: int | Sequence[int], choice: Choice, ctx: RunContext) -> Chosen:
+    """A text network of some of the reference's layers, with their weights; see ``shallower``."""
+    student, chosen = shallower(reference, layers, choice, ctx)
+    listed = ", ".join(map(str, chosen))
+    return Chosen(student, f"layers {listed} of the reference, with their weights", weighted=True)
+
+
+def fewer_layers(reference: TorchModel, budget: dict[str, float], choice: Choice, ctx: RunContext) -> Chosen:
+    """The text network of the most layers, but fewer than the reference's, that is within the budget.
+
+    Args:
+        reference: A text network; one of a single layer is kept as it is.
+        budget: ``{"macs": .., "params": ..}``, as fractions of the reference or counts; may be empty.
+        choice: Which layers stay.
+        ctx: Gives example inputs.
+
+    Raises:
+        BudgetError: A single layer is too much.
+    """
+    have = layer_count(reference)
+    if have == 1:
+        return _as_it_is(reference, "it has a single layer")
+    inputs = ctx.task.example_inputs(ctx.data, 2)
+    full = _cost(reference.module, inputs)
+    limits = _limits(budget, full)
+    for count in range(have - 1, 0, -1):
+        cost = _cost(shallower(reference, count, "spread", ctx)[0].module, inputs)
+        if all(cost[key] <= limit for key, limit in limits.items()):
+            chosen = some_layers(reference, count, choice, ctx)
+            share = f"{cost['macs'] / full['macs']:.0%} of its MACs; the most layers within the budget"
+            return replace(chosen, reason=f"{chosen.reason}: {share}")
+    raise _nothing_fits("number of layers", limits, cost, full)
+
+
 def inherit(student: nn.Module, reference: nn.Module) -> int:
     """Copy the reference's tensors of the same name and shape into a student; how many there were."""
     known = reference.state_dict()
@@ -122,6 +153,22 @@ def inherit(student: nn.Module, reference: nn.Module) -> int:
     shared = {key: known[key] for key in own if key in known and known[key].shape == own[key].shape}
     student.load_state_dict(shared, strict=False)
     return sum(value.dim() > 1 for value in shared.values())
+
+
+def _limits(budget: dict[str, float], full: dict[str, float]) -> dict[str, float]:
+    return {key: value * full[key] if value <= 1 else value for key, value in budget.items()}
+
+
+def _nothing_fits(
+    what: str, limits: dict[str, float], smallest: dict[str, float], full: dict[str, float]
+) -> BudgetError:
+    key = next(iter(limits))
+    share = smallest[key] / full[key]
+    return BudgetError(
+        f"student 'auto': no {what} has {key} <= {limits[key]:,.0f}",
+        share,
+        f"--set distill.budget.{key}={ceil(1000 * share) / 1000}",
+    )
 
 
 def _relatives(ref: FactoryRef) -> Iterator[FactoryRef]:

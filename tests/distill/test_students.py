@@ -4,14 +4,17 @@ from pathlib import Path
 
 import pytest
 import small
+import small_texts
 import torch
 from torch import nn
 
-from compressor.distill.students import auto_student, inherit, named_student, same_architecture
+from compressor.distill.stage import Distill
+from compressor.distill.students import auto_student, fewer_layers, inherit, named_student, same_architecture
 from compressor.errors import BudgetError, InputError
 from compressor.factories import build, parse_factory
 from compressor.measure import count_macs, count_params
 from compressor.models import ModelInfo, TorchModel
+from compressor.training import TrainSettings
 
 
 def test_auto_takes_the_most_macs_within_the_budget(tmp_path: Path) -> None:
@@ -89,3 +92,36 @@ def _with_inputs(ctx: object, inputs: tuple[torch.Tensor, ...]) -> object:
         task, data, seed = Task(), None, 0
 
     return Context()
+
+
+def test_auto_takes_the_most_layers_of_a_text_network(tmp_path: Path) -> None:
+    model = small_texts.encoder(num_hidden_layers=6)
+    ctx = small_texts.text_context(tmp_path, model)
+    inputs = ctx.task.example_inputs(ctx.data, 2)
+    chosen = fewer_layers(model, {"macs": 0.85}, "spread", ctx)
+    assert "layers 0, 1, 2, 4, 5 of the reference" in chosen.reason and chosen.weighted
+    assert count_macs(chosen.model.module, inputs) <= 0.85 * count_macs(model.module, inputs)
+    assert "layers 0, 2, 5 of" in fewer_layers(model, {"macs": 0.6}, "spread", ctx).reason
+    assert "layers 0, 1, 2, 4, 5 of" in fewer_layers(model, {}, "spread", ctx).reason
+    with pytest.raises(BudgetError, match="no number of layers has macs <=") as caught:
+        fewer_layers(model, {"macs": 0.01}, "spread", ctx)
+    one = count_macs(fewer_layers(model, {"macs": 0.2}, "spread", ctx).model.module, inputs)
+    assert caught.value.smallest == one / count_macs(model.module, inputs)
+
+
+def test_a_single_layer_stays(tmp_path: Path) -> None:
+    model = small_texts.encoder(num_hidden_layers=1)
+    chosen = fewer_layers(model, {"macs": 0.5}, "spread", small_texts.text_context(tmp_path, model))
+    assert "a single layer" in chosen.reason
+
+
+def test_layers_of_another_place_keep_their_weights(tmp_path: Path) -> None:
+    model = small_texts.encoder(num_hidden_layers=3)
+    ctx = small_texts.text_context(tmp_path, model)
+    slow = TrainSettings(epochs=1, batch_size=64, lr=1e-12, weight_decay=0.0, precision="fp32")
+    stage = Distill(student="auto", train=slow)
+    student = stage.run(model, ctx).model
+    assert isinstance(student, TorchModel)
+    last = "bert.encoder.layer.{}.output.dense.weight"
+    theirs = model.module.get_parameter(f"network.{last.format(2)}")
+    torch.testing.assert_close(student.module.get_parameter(f"network.{last.format(1)}"), theirs)
