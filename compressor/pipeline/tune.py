@@ -5,27 +5,38 @@ from dataclasses import dataclass, replace
 from statistics import fmean, stdev
 from typing import Any
 
-from compressor.context import Progress, ShowProgress, silent
+from compressor.context import Progress, RunContext, ShowProgress, silent
 from compressor.data.load import shorten
-from compressor.distill import KdSettings, recover
+from compressor.distill import Distillation, KdSettings, recover
 from compressor.distill.stage import Distill
 from compressor.errors import PlanError
 from compressor.extras import require
+from compressor.models import TorchModel
 from compressor.pipeline.job import Job, prepared
 
 CONTROL = "labels alone"
 AfterEpoch = Callable[[int, float], None]
+Candidates = dict[str, dict[str, Any]]
 # What is tried: what users reach for first. Weights bring a term to about the size of the others.
-CANDIDATES: dict[str, dict[str, Any]] = {
+ON_CLASSES: Candidates = {
     "kd_kl, alpha 0.9, T 1": {},
     "kd_kl, alpha 0.9, T 2": {"temperature": 2.0},
     "kd_kl, alpha 0.9, T 4": {"temperature": 4.0},
     "kd_kl, alpha 0.5, T 2": {"alpha": 0.5, "temperature": 2.0},
     "logit_mse, alpha 0.5": {"alpha": 0.5, "response": "logit_mse"},
     "decoupled_kd, alpha 0.5": {"alpha": 0.5, "response": "decoupled_kd", "temperature": 4.0},
+}
+ON_NUMBERS: Candidates = {"answers, alpha 0.9": {}, "answers, alpha 0.5": {"alpha": 0.5}}
+INSIDE_IMAGES: Candidates = {
     "kd_kl, hint": {"terms": [{"loss": "hint", "weight": 1.0}]},
     "kd_kl, attention": {"terms": [{"loss": "attention_transfer", "weight": 50.0}]},
     "kd_kl, similarities": {"terms": [{"loss": "similarity_preserving", "weight": 500.0}]},
+}
+INSIDE_TEXTS: Candidates = {
+    "pieces of texts": {"phrases": 2},
+    "hidden states": {"terms": [{"loss": "hidden_states", "weight": 1.0}]},
+    "cosine": {"terms": [{"loss": "cosine", "weight": 1.0}]},
+    "attention matrices": {"terms": [{"loss": "attention_matrices", "weight": 1.0}]},
 }
 
 
@@ -92,18 +103,19 @@ def tune(
     if job.seeds < 2:
         raise PlanError("tune-kd: one seed can't tell a difference from luck", "--seeds 3")
     job = replace(job, data=shorten(job.data, samples, len(job.data.validation)))
-    trainings = _Trainings(job, stage, epochs, progress)
+    candidates = candidates_for(job, stage)
+    trainings = _Trainings(job, stage, candidates, epochs, progress)
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     sign = 1 if job.task.higher_is_better else -1
     study = optuna.create_study(
         direction="maximize" if sign > 0 else "minimize",
-        sampler=optuna.samplers.GridSampler({"objective": list(CANDIDATES)}, seed=job.seed),
+        sampler=optuna.samplers.GridSampler({"objective": list(candidates)}, seed=job.seed),
         pruner=optuna.pruners.SuccessiveHalvingPruner(min_resource=max(1, epochs // 4), reduction_factor=3),
     )
     reached: dict[str, tuple[int, float]] = {}
 
     def objective(trial: Any) -> float:
-        name = trial.suggest_categorical("objective", list(CANDIDATES))
+        name = trial.suggest_categorical("objective", list(candidates))
 
         def after_epoch(epoch: int, score: float) -> None:
             reached[name] = epoch, score
@@ -116,7 +128,7 @@ def tune(
         except _LeftBehindError:
             raise optuna.TrialPruned from None
 
-    study.optimize(objective, n_trials=len(CANDIDATES))
+    study.optimize(objective, n_trials=len(candidates))
     finished = [name for name, (epoch, _) in reached.items() if epoch == epochs]
     best = sorted(finished, key=lambda name: -sign * reached[name][1])[:finalists]
     seeds = range(job.seed, job.seed + job.seeds)
@@ -124,14 +136,35 @@ def tune(
     tried = [Tried(CONTROL, None, epochs, fmean(control))]
     for name, (epoch, score) in reached.items():
         if name not in best:
-            tried.append(Tried(name, CANDIDATES[name], epoch, score))
+            tried.append(Tried(name, candidates[name], epoch, score))
             continue
         scores = [trainings.score(name, seed) for seed in seeds]
         differences = [sign * (one - other) for one, other in zip(scores, control, strict=True)]
         error = stdev(differences) / len(differences) ** 0.5
-        tried.append(Tried(name, CANDIDATES[name], epoch, fmean(scores), fmean(differences), error))
+        tried.append(Tried(name, candidates[name], epoch, fmean(scores), fmean(differences), error))
     tried.sort(key=lambda one: (-one.epochs, one.difference is None and one.settings is not None, -sign * one.score))
     return Tuned(tried, *_advice(tried, job))
+
+
+def candidates_for(job: Job, stage: Distill) -> Candidates:
+    """What can be tried: of the objectives for such answers and samples those that fit this student and teacher.
+
+    Features need a teacher with layers, and of texts one that cuts them into the same tokens.
+    """
+    ctx = job.context(job.out / "tune", job.all_teachers, silent)
+    student = stage.student_for(job.model, ctx).model
+    ctx = replace(ctx, data=ctx.data.seen_by(student.info.tokenizer))
+    found = dict(ON_CLASSES if job.task.answers == "classes" else ON_NUMBERS)
+    found |= INSIDE_TEXTS if job.data.has_lengths else INSIDE_IMAGES
+    return {name: settings for name, settings in found.items() if _fits(settings, student, ctx)}
+
+
+def _fits(settings: dict[str, Any], student: TorchModel, ctx: RunContext) -> bool:
+    try:
+        Distillation(ctx, KdSettings.model_validate(settings), student.module).close()
+    except PlanError:
+        return False
+    return True
 
 
 def _advice(tried: list[Tried], job: Job) -> tuple[str, list[str]]:
@@ -162,8 +195,8 @@ def _toml(value: Any) -> str:
 class _Trainings:
     """Trains the student under an objective and a seed, each pair once."""
 
-    def __init__(self, job: Job, stage: Distill, epochs: int, progress: ShowProgress) -> None:
-        self._job, self._stage, self._progress = job, stage, progress
+    def __init__(self, job: Job, stage: Distill, candidates: Candidates, epochs: int, progress: ShowProgress) -> None:
+        self._job, self._stage, self._candidates, self._progress = job, stage, candidates, progress
         self._train = stage.train.model_copy(update={"epochs": epochs})
         self._known: dict[tuple[str, int], float] = {}
 
@@ -179,7 +212,8 @@ class _Trainings:
         teachers = () if name == CONTROL else job.all_teachers
         ctx = job.context(workdir, teachers, _heard(self._progress, name, after_epoch))
         student = self._stage.student_for(job.model, ctx).model
-        kd = KdSettings.model_validate(CANDIDATES.get(name, {}))
+        ctx = replace(ctx, data=ctx.data.seen_by(student.info.tokenizer))
+        kd = KdSettings.model_validate(self._candidates.get(name, {}))
         return recover(student.module, ctx, self._train, kd, name="tune").score
 
 

@@ -2,20 +2,41 @@
 
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
+import encoders
 import pytest
+import small_texts
 
-from compressor.context import Progress
+from compressor.context import Progress, Teacher, silent
+from compressor.data.load import load_data
 from compressor.distill.stage import Distill
 from compressor.errors import PlanError
+from compressor.loading import load_file
 from compressor.pipeline import Job
-from compressor.pipeline.tune import CANDIDATES, CONTROL, Tried, _advice, tune
+from compressor.pipeline.job import prepared
+from compressor.pipeline.tune import (
+    CONTROL,
+    INSIDE_IMAGES,
+    INSIDE_TEXTS,
+    ON_CLASSES,
+    ON_NUMBERS,
+    Tried,
+    _advice,
+    _Trainings,
+    candidates_for,
+    tune,
+)
 from compressor.profile import load_profile
+from compressor.tasks import make_task
 from compressor.training import TrainSettings
 
 MakeJob = Callable[..., Job]
 ONCE = TrainSettings(batch_size=64, precision="fp32", crop=0)
+
+
+CANDIDATES = ON_CLASSES | INSIDE_IMAGES
 
 
 def distilling(make_job: MakeJob, **changed: Any) -> Job:
@@ -60,3 +81,35 @@ def test_what_cannot_be_tuned_is_refused(make_job: MakeJob) -> None:
         tune(make_job(seeds=2))
     with pytest.raises(PlanError, match="one seed"):
         tune(replace(distilling(make_job), seeds=1))
+
+
+def text_job(make_job: MakeJob, **changed: Any) -> tuple[Job, Distill]:
+    model = small_texts.encoder(num_hidden_layers=2)
+    task = make_task("text-classification")
+    job = distilling(make_job, model=model, data=small_texts.sentence_data(model), task=task, **changed)
+    stage = Distill(layers=1, train=ONCE)
+    return prepared(replace(job, profile=replace(job.profile, stages=(stage, *job.profile.stages[1:])))), stage
+
+
+def test_objectives_on_texts(make_job: MakeJob) -> None:
+    job, stage = text_job(make_job)
+    found = candidates_for(job, stage)
+    assert found == ON_CLASSES | INSIDE_TEXTS
+    trainings = _Trainings(job, stage, found, 1, silent)
+    assert all(0 <= trainings.score(name, 0) <= 1 for name in (CONTROL, "pieces of texts", "hidden states"))
+
+
+def test_a_teacher_of_other_tokens_is_asked_for_answers_alone(make_job: MakeJob) -> None:
+    other = Teacher(small_texts.encoder("roberta", num_hidden_layers=2))
+    job, stage = text_job(make_job, teachers=(other,))
+    pieces = {"pieces of texts": INSIDE_TEXTS["pieces of texts"]}
+    assert candidates_for(job, stage) == ON_CLASSES | pieces
+
+
+def test_objectives_on_numbers(make_job: MakeJob, tmp_path: Path) -> None:
+    task = "text-regression"
+    model = load_file(encoders.encoder_folder(tmp_path / "network", task=task, num_hidden_layers=2))
+    data = load_data(str(encoders.rated_folder(tmp_path / "data")), args={"target": "rating"})
+    job, stage = text_job(make_job)
+    job = prepared(replace(job, model=model, data=data, task=make_task(task)))
+    assert candidates_for(job, stage) == ON_NUMBERS | INSIDE_TEXTS
