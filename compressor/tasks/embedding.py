@@ -67,8 +67,8 @@ class SentenceEmbedding(Task):
         """
         if batch.inputs[0].dim() != 3:
             raise DataError(
-                f"{self.name} wants pairs of texts with a number, how alike they are; the data has one text a row, or a "
-                "network reads both as one",
+                f"{self.name} wants pairs of texts with a number, how alike they are; the data has one text a row, or "
+                "a network reads both as one",
                 "--data-arg text=COLUMN --data-arg pair=COLUMN --data-arg target=COLUMN",
             )
         return tuple(tensor.flatten(0, 1) for tensor in batch.inputs)
