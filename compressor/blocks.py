@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 from torch import nn
 
@@ -15,12 +16,13 @@ class Attention:
         inputs: Linear layers whose outputs are split into heads.
         parts: How many times the heads lie in each of ``inputs``: 3 where one layer gives query, key and value.
         output: The linear layer that reads all heads.
-        heads: How many.
-        size: Width of a head.
-        heads_attribute: Holds ``heads``.
+        heads: How many; where several query heads share a key/value head, each such group counts as one.
+        size: How many of ``output``'s inputs are of one.
+        heads_attribute: Holds ``heads``; empty where nothing does.
         total_attribute: Holds ``heads * size``; empty where nothing does.
         table: A parameter with one column per head, ``relative_position_bias_table``; empty for none.
         shared_table: An embedding with one column per head that all blocks share; empty for none.
+        queries: How many query heads share a key/value head (Ainslie et al. 2023, https://arxiv.org/abs/2305.13245).
     """
 
     path: str
@@ -33,6 +35,7 @@ class Attention:
     total_attribute: str = ""
     table: str = ""
     shared_table: str = ""
+    queries: int = 1
 
 
 @dataclass(frozen=True)
@@ -43,11 +46,18 @@ class FeedForward:
         first: Its outputs are the neurons.
         second: Reads them.
         neurons: How many.
+        gate: A linear layer whose outputs the neurons are multiplied with; empty for none.
     """
 
     first: str
     second: str
     neurons: int
+    gate: str = ""
+
+    @property
+    def inputs(self) -> tuple[str, ...]:
+        """The layers whose outputs belong to the neurons."""
+        return (self.first, self.gate) if self.gate else (self.first,)
 
 
 @dataclass(frozen=True)
@@ -58,6 +68,7 @@ class _Rule:
     total: str = ""
     holder: str = ""
     parts: int = 1
+    size: str = ""
 
 
 # By the names that the libraries give their layers.
@@ -74,6 +85,8 @@ ATTENTION = (
     _Rule(("q", "k", "v"), "o", "num_attention_heads", "all_head_size"),
     _Rule(("query", "key", "value"), "dense", "num_attention_heads", "all_head_size"),
     _Rule(("qkv",), "proj", "num_heads", "attn_dim", parts=3),
+    # Decoders keep no number of heads, only how wide one is.
+    _Rule(("q_proj", "k_proj", "v_proj"), "o_proj", "", size="head_dim"),
 )
 FEED_FORWARD = (
     ("intermediate.dense", "output.dense"),
@@ -81,7 +94,10 @@ FEED_FORWARD = (
     ("ffn", "ffn_output"),
     ("mlp.fc1", "mlp.fc2"),
     ("mlp.0", "mlp.3"),
+    ("mlp.up_proj", "mlp.down_proj"),
 )
+# Beside the first of two layers where there is one.
+GATES = {"up_proj": "gate_proj"}
 # DeBERTa's own projections of relative positions, where it has them beside the usual three.
 POSITIONS = ("pos_key_proj", "pos_query_proj")
 SHARED_TABLE = "relative_attention_bias"
@@ -100,11 +116,11 @@ def attentions(module: nn.Module) -> list[Attention]:
         for rule in ATTENTION:
             inputs = tuple(_under(prefix, name) for name in rule.inputs)
             output, holder = _under(prefix, rule.output), _under(prefix, rule.holder)
-            if not _all_linear(modules, (*inputs, output)) or not hasattr(modules[holder], rule.heads):
+            if not _all_linear(modules, (*inputs, output)) or not hasattr(modules[holder], rule.heads or rule.size):
                 continue
             if rule.parts == 3 and not hasattr(modules[holder], rule.total) and not _splits_by_heads(modules[holder]):
                 continue
-            heads = int(getattr(modules[holder], rule.heads))
+            heads, queries = _counts(modules, inputs, modules[holder], rule)
             more = tuple(f"{holder}.{name}" for name in POSITIONS if f"{holder}.{name}" in modules)
             found.append(
                 Attention(
@@ -118,6 +134,7 @@ def attentions(module: nn.Module) -> list[Attention]:
                     total_attribute=rule.total if hasattr(modules[holder], rule.total or " ") else "",
                     table=f"{holder}.{TABLE}" if hasattr(modules[holder], TABLE) else "",
                     shared_table=shared,
+                    queries=queries,
                 )
             )
             break
@@ -137,7 +154,7 @@ def feed_forwards(module: nn.Module) -> list[FeedForward]:
     """Every pair of linear layers whose neurons nobody else reads, in the order of the network."""
     modules = dict(module.named_modules())
     return [
-        FeedForward(first, second, int(modules[first].out_features))
+        FeedForward(first, second, int(modules[first].out_features), _gate(modules, first))
         for first, second in _pairs(modules)
         if _all_linear(modules, (first, second)) and modules[first].out_features == modules[second].in_features
     ]
@@ -147,6 +164,21 @@ def _pairs(modules: dict[str, nn.Module]) -> Iterator[tuple[str, str]]:
     for prefix in modules:
         for first, second in FEED_FORWARD:
             yield _under(prefix, first), _under(prefix, second)
+
+
+def _gate(modules: dict[str, nn.Module], first: str) -> str:
+    owner, _, name = first.rpartition(".")
+    gate = _under(owner, GATES.get(name, ""))
+    return gate if name in GATES and _all_linear(modules, (gate,)) else ""
+
+
+def _counts(modules: dict[str, nn.Module], inputs: tuple[str, ...], holder: nn.Module, rule: _Rule) -> tuple[int, int]:
+    """How many heads, and how many queries of each."""
+    if rule.heads:
+        return int(getattr(holder, rule.heads)), 1
+    layers: list[Any] = [modules[path] for path in inputs[:2]]
+    queries, keys = (layer.out_features // getattr(holder, rule.size) for layer in layers)
+    return keys, queries // keys
 
 
 def _under(prefix: str, name: str) -> str:

@@ -17,6 +17,8 @@ MANIFEST_VERSION = 1
 SHOWN = 5
 # 1 / sqrt(width of a head), as transformers and timm call it.
 SCALES = ("scaling", "scale")
+# Where a layer stands, not how wide it is: its factory counts.
+PLACE = "layer_idx"
 
 
 def manifest_of(module: nn.Module) -> dict[str, Any]:
@@ -118,7 +120,7 @@ def _tensors(module: nn.Module) -> dict[str, Tensor]:
 def _numbers(module: nn.Module) -> dict[str, float | list[int]]:
     found: dict[str, float | list[int]] = {}
     for name, value in vars(module).items():
-        if name.startswith("_"):
+        if name.startswith("_") or name == PLACE:
             continue
         if _is_integer(value) or (name in SCALES and isinstance(value, float)):
             found[name] = value

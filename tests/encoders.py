@@ -62,6 +62,11 @@ KINDS: dict[str, tuple[str, dict[str, Any]]] = {
         },
     ),
 }
+# Decoders with the head of a classifier, whose query heads share key/value heads in pairs.
+DECODERS: dict[str, tuple[str, dict[str, Any]]] = {
+    kind: ("BPE", {"num_key_value_heads": 2}) for kind in ("llama", "qwen2", "mistral")
+}
+ALL = KINDS | DECODERS
 
 
 def sentences(count: int, seed: int = 0) -> list[dict[str, str]]:
@@ -133,7 +138,7 @@ def tokenizer(kind: str) -> Any:
     from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
     from transformers import PreTrainedTokenizerFast
 
-    cut = KINDS[kind][0]
+    cut = ALL[kind][0]
     roberta = kind in ("roberta", "mpnet")
     names = SPECIAL["roberta" if roberta else "bert"]
     pad, unknown, first, last = (
@@ -243,7 +248,9 @@ def encoder_folder(
         labels, changes = ("LABEL_0",), {"problem_type": "regression", **changes}
 
     spoken = tokenizer(kind)
-    settings = {**SIZES, **KINDS[kind][1], "vocab_size": len(spoken), "pad_token_id": spoken.pad_token_id, **changes}
+    # Qwen2's own tokenizer class adds a token of its own, and real tables have rows to spare.
+    size = len(spoken) + 8 * (kind in DECODERS)
+    settings = {**SIZES, **ALL[kind][1], "vocab_size": size, "pad_token_id": spoken.pad_token_id, **changes}
     settings["id2label"] = dict(enumerate(labels))
     settings["label2id"] = {name: place for place, name in enumerate(labels)}
     config = transformers.AutoConfig.for_model(kind, **settings)

@@ -18,6 +18,7 @@ from compressor.target import Target
 from compressor.tasks import make_task
 
 KINDS = tuple(encoders.KINDS)
+DECODERS = tuple(encoders.DECODERS)
 
 
 def encoder(kind: str = "bert", **changes: Any) -> TorchModel:

@@ -45,6 +45,16 @@ def test_every_block_of_every_encoder_is_found(kind: str) -> None:
         assert len(set(block.inputs)) >= 3
 
 
+@pytest.mark.parametrize("kind", small_texts.DECODERS)
+def test_query_heads_that_share_a_key_and_a_value_are_one_head(kind: str) -> None:
+    module = small_texts.encoder(kind).module
+    blocks, pairs = attentions(module), feed_forwards(module)
+    assert {(block.heads, block.size, block.queries) for block in blocks} == {(2, 16, 2)}
+    assert blocks[3].path == "network.model.layers.3.self_attn"
+    assert pairs[3].inputs == ("network.model.layers.3.mlp.up_proj", "network.model.layers.3.mlp.gate_proj")
+    assert {pair.neurons for pair in pairs} == {64} and len(blocks) == len(pairs) == 4
+
+
 @pytest.mark.parametrize(
     ("name", "settings", "blocks"),
     [

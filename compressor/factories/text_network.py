@@ -73,9 +73,12 @@ def wrapped(network: nn.Module, task: str) -> TextNetwork | SentenceNetwork:
     Raises:
         InputError: Its configuration names a pooling that isn't there.
     """
+    config: Any = network.config
+    # Whole texts are read once: there is no next token to keep keys and values for.
+    config.use_cache = False
     if task != EMBEDDING:
         return TextNetwork(network)
-    return SentenceNetwork(network, getattr(network.config, POOLING, "mean"))
+    return SentenceNetwork(network, getattr(config, POOLING, "mean"))
 
 
 def config_of(values: Mapping[str, Any]) -> Any:
@@ -116,9 +119,12 @@ def is_text_network(ref: FactoryRef | None) -> bool:
 def changed(ref: FactoryRef, **values: Any) -> FactoryRef:
     """The factory with some of its configuration changed, under transformers' common names for them.
 
-    ``num_hidden_layers`` is understood by networks that call it otherwise.
+    ``num_hidden_layers`` is understood by networks that call it otherwise; with ``kept_layers`` those stay of what
+    decoders list for each layer.
     """
     config = config_of(ref.arguments["config"])
+    if "kept_layers" in values and getattr(config, "layer_types", None):
+        config.layer_types = [config.layer_types[place] for place in values["kept_layers"]]
     for name, value in values.items():
         setattr(config, name, value)
     return reference_of(config, ref.arguments["task"])

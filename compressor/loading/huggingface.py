@@ -36,8 +36,8 @@ CONFIG, WEIGHTS, PICKLED = "config.json", "model.safetensors", "pytorch_model.bi
 TOKENIZERS = ("tokenizer.json", "vocab.txt", "vocab.json", "*.model")
 LONGEST = 512
 DEFAULT_TASK = "text-classification"
-# What the library's classifiers call their last layers.
-HEAD = "classifier."
+# What the library's classifiers call their last layers, encoders and decoders.
+HEADS = ("classifier.", "score.")
 
 
 def is_huggingface(folder: Path) -> bool:
@@ -92,7 +92,7 @@ def load_huggingface(folder: Path, task: str | None = None, trust: bool = False)
     if task != own:
         # Another task's head is of no use, even where its shape fits.
         names = {name.removeprefix(PREFIX) for name, _ in module.named_parameters()}
-        untrained = tuple(sorted({name for name in names if name.startswith(HEAD)}.union(untrained)))
+        untrained = tuple(sorted({name for name in names if name.startswith(HEADS)}.union(untrained)))
     trained, named = not untrained, task not in ("text-regression", EMBEDDING)
     spec = tokenizer_of(folder, config)
     if task == EMBEDDING:
@@ -270,7 +270,7 @@ def with_new_head(model: TorchModel, classes: tuple[str, ...], seed: int) -> Tor
     apply_shapes(module, shapes)
     state, drawn = model.module.state_dict(), module.state_dict()
     untrained = {f"{PREFIX}{name}" for name in model.info.untrained} or {
-        key for key in state if key.startswith(f"{PREFIX}{HEAD}")
+        key for key in state if key.removeprefix(PREFIX).startswith(HEADS)
     }
     kept = {key: value for key, value in state.items() if key not in untrained and value.shape == drawn[key].shape}
     module.load_state_dict(kept, strict=False)

@@ -29,7 +29,7 @@ def narrowed(info: ModelInfo, module: nn.Module) -> ModelInfo:
 
     Its feed-forwards, where they are all of one width, and its residual stream. How many heads there are it says
     only where that gives this very network: encoders of transformers compute the width of a head from the network's,
-    so that fewer heads can be said where the network is narrower by as much.
+    so that fewer heads can be said where the network is narrower by as much; decoders' configurations name it.
 
     Args:
         info: From before the pruning.
@@ -48,11 +48,17 @@ def narrowed(info: ModelInfo, module: nn.Module) -> ModelInfo:
         width = linear_at(module, blocks[0].inputs[0]).in_features
         names = [name for name in ("hidden_size", "pooler_hidden_size") if hasattr(config, name)]
         values |= dict.fromkeys(names, width)
+    if hasattr(config, "num_key_value_heads") and blocks:
+        # Or it would follow from the new width.
+        values["head_dim"] = blocks[0].size // blocks[0].queries
     plain = _said(info, values)
     if len({(block.heads, block.size) for block in blocks}) != 1 or is_expressible(module, plain):
         return plain
+    values["num_attention_heads"] = blocks[0].heads * blocks[0].queries
+    if hasattr(config, "num_key_value_heads"):
+        values["num_key_value_heads"] = blocks[0].heads
     try:
-        exact = _said(info, values | {"num_attention_heads": blocks[0].heads})
+        exact = _said(info, values)
         return exact if is_expressible(module, exact) else plain
     except InputError:
         # Heads that its width isn't a multiple of.

@@ -51,8 +51,9 @@ def prune_blocks(
 
     Args:
         module: Pruned in place; gradients are needed first for ``importance="taylor"``.
-        heads: Share removed of each block's heads, 0 to 1; at least one head stays.
-        neurons: Share removed of each feed-forward's neurons.
+        heads: Share removed of each block's heads, 0 to 1; at least one head stays. Where query heads share a
+            key/value head, it goes with all of them.
+        neurons: Share removed of each feed-forward's neurons, and of the gate that they are multiplied with.
         importance: ``magnitude`` is the L2 norm of what belongs to a head or neuron, ``taylor`` the sum of
             ``|weight * gradient|`` over it, ``random`` the control.
         round_to: Neurons that stay are a multiple of this.
@@ -120,7 +121,7 @@ def _head_scores(module: nn.Module, block: Attention, importance: Importance, ch
     total = torch.zeros(block.heads)
     for path in block.inputs:
         rows = importance_of(linear_at(module, path).weight, importance).sum(1).cpu()
-        total += rows.view(block.parts, block.heads, block.size).sum((0, 2))
+        total += rows.view(block.parts, block.heads, -1).sum((0, 2))
     columns = importance_of(linear_at(module, block.output).weight, importance).sum(0).cpu()
     return total + columns.view(block.heads, block.size).sum(1)
 
@@ -128,20 +129,24 @@ def _head_scores(module: nn.Module, block: Attention, importance: Importance, ch
 def _neuron_scores(module: nn.Module, pair: FeedForward, importance: Importance, chance: torch.Generator) -> Tensor:
     if importance == "random":
         return torch.rand(pair.neurons, generator=chance)
-    first, second = linear_at(module, pair.first), linear_at(module, pair.second)
-    return (importance_of(first.weight, importance).sum(1) + importance_of(second.weight, importance).sum(0)).cpu()
+    total = importance_of(linear_at(module, pair.second).weight, importance).sum(0)
+    for path in pair.inputs:
+        total = total + importance_of(linear_at(module, path).weight, importance).sum(1)
+    return total.cpu()
 
 
 def _keep_heads(module: nn.Module, group: list[Attention], heads: Tensor) -> None:
     for block in group:
-        places = (heads[:, None] * block.size + torch.arange(block.size)).flatten()
-        width = block.heads * block.size
-        rows = torch.cat([part * width + places for part in range(block.parts)])
         for path in block.inputs:
-            keep_rows(linear_at(module, path), rows)
-        keep_columns(linear_at(module, block.output), places)
+            layer = linear_at(module, path)
+            # Key and value have fewer rows to a head where several query heads share one.
+            rows = torch.arange(layer.out_features).view(block.parts, block.heads, -1)
+            keep_rows(layer, rows[:, heads].flatten())
+        columns = torch.arange(block.heads * block.size).view(block.heads, -1)
+        keep_columns(linear_at(module, block.output), columns[heads].flatten())
         holder = module.get_submodule(block.path)
-        setattr(holder, block.heads_attribute, len(heads))
+        if block.heads_attribute:
+            setattr(holder, block.heads_attribute, len(heads))
         if block.total_attribute:
             setattr(holder, block.total_attribute, len(heads) * block.size)
         if block.table:
@@ -157,8 +162,12 @@ def _keep_heads(module: nn.Module, group: list[Attention], heads: Tensor) -> Non
 
 
 def _keep_neurons(module: nn.Module, pair: FeedForward, neurons: Tensor) -> None:
-    keep_rows(linear_at(module, pair.first), neurons)
+    for path in pair.inputs:
+        keep_rows(linear_at(module, path), neurons)
     keep_columns(linear_at(module, pair.second), neurons)
+    holder: Any = module.get_submodule(pair.first.rpartition(".")[0])
+    if hasattr(holder, "intermediate_size"):
+        holder.intermediate_size = len(neurons)
 
 
 def keep_rows(layer: nn.Linear, rows: Tensor) -> None:

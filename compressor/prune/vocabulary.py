@@ -88,8 +88,24 @@ def trim(spec: TokenizerSpec, kept: Tensor) -> TokenizerSpec:
 
 
 def trim_embedding(module: nn.Module, kept: Tensor, pad_id: int) -> None:
-    """Leave the network's table of tokens these rows alone, in place."""
-    table: nn.Embedding = module.network.get_input_embeddings()  # type: ignore[union-attr, operator]
+    """Leave the network's table of tokens these rows alone, in place.
+
+    Raises:
+        PlanError: The tokenizer has tokens that the table has no rows for.
+    """
+    network: Any = module.network
+    table: nn.Embedding = network.get_input_embeddings()
+    if int(kept.max()) >= table.num_embeddings:
+        raise PlanError(
+            f"vocabulary: the tokenizer's token {int(kept.max())} has no row among the {table.num_embeddings} of the "
+            "network's table",
+            "the tokenizer that the network was trained with; leave the vocabulary stage out",
+        )
+    # A decoder finds a text's last token by it.
+    network.config.pad_token_id = pad_id
+    for child in network.modules():
+        if vars(child).get("vocab_size") == table.num_embeddings:
+            child.vocab_size, child.padding_idx = len(kept), pad_id
     rows = kept.to(table.weight.device)
     table.weight = nn.Parameter(table.weight.detach().index_select(0, rows).clone(), table.weight.requires_grad)
     table.num_embeddings = len(kept)

@@ -104,7 +104,8 @@ def _spaces(module: nn.Module, example_inputs: tuple[Tensor, ...]) -> tuple[Coup
             "torch's computes it from the network's width",
             HINT,
         )
-    inside = {path for block in blocks for path in block.inputs} | {pair.first for pair in feed_forwards(module)}
+    inside = {path for block in blocks for path in block.inputs}
+    inside |= {path for pair in feed_forwards(module) for path in pair.inputs}
     widths = sorted({linear_at(module, path).in_features for path in inside})
     if len(widths) > 1:
         raise PlanError(f"prune.width: {kind} has stages of several widths ({', '.join(map(str, widths))})", HINT)

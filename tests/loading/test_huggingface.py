@@ -16,6 +16,7 @@ from compressor.loading.huggingface import head_for, with_new_head
 from compressor.models import TorchModel
 from compressor.prune.configuration import narrowed
 from compressor.prune.transformers import prune_blocks
+from compressor.prune.width import prune_width
 
 EVIL = "from pathlib import Path\nPath({path!r}).touch()\nclass Evil: pass\n"
 
@@ -40,6 +41,13 @@ def loaded(folder: Path, **options: Any) -> TorchModel:
     model = load_file(folder, **options)
     assert isinstance(model, TorchModel)
     return model
+
+
+def test_a_decoder_s_head_of_another_task_is_drawn_anew(tmp_path: Path) -> None:
+    model = load_file(encoders.encoder_folder(tmp_path, "llama"), task="text-regression")
+    assert isinstance(model, TorchModel)
+    assert model.info.untrained == ("score.weight",)
+    assert with_new_head(model, (), seed=0).info.untrained == ()
 
 
 @pytest.mark.parametrize("kind", small_texts.KINDS)
@@ -125,6 +133,7 @@ def test_a_head_for_other_classes_on_a_pruned_body(kind: str) -> None:
     model = small_texts.encoder(kind)
     assert head_for(model, ("bad", "good"), 0) == (model, "") == head_for(model, (), 0)
     prune_blocks(model.module, heads=0.5, neurons=0.5)
+    prune_width(model.module, small_texts.inputs_of(model), 0.25)
     pruned = TorchModel(model.module, narrowed(model.info, model.module))
     made, note = head_for(pruned, ("x", "y", "z"), 0)
     assert note == "the head has 2 classes (bad, good), the data 3 classes (x, y, z): a new head was made"

@@ -99,6 +99,16 @@ def test_text(kind: str, tmp_path: Path) -> None:
     assert {block.size for block in attentions(back.module)} == {8}
 
 
+@pytest.mark.parametrize("kind", encoders.DECODERS)
+def test_decoders_that_classify(kind: str, tmp_path: Path) -> None:
+    model = load_file(encoders.encoder_folder(tmp_path / "model", kind))
+    data = load_data(str(encoders.sentence_folder(tmp_path / "data", 64, 32)), classes=model.info.classes)
+    through_all_stages(model, data, tmp_path, "text-classification", NARROW, qat=False)
+    config = json.loads((tmp_path / "export" / "config.json").read_text())
+    assert (config["hidden_size"], config["num_attention_heads"], config["num_key_value_heads"]) == (24, 2, 1)
+    assert 'from_pretrained("this folder/transformers")` opens it' in (tmp_path / "export/README.md").read_text()
+
+
 def test_sentence_embeddings(tmp_path: Path) -> None:
     task = "sentence-embedding"
     model = load_file(encoders.encoder_folder(tmp_path / "model", "mpnet", task=task), task=task)

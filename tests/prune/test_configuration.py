@@ -60,6 +60,19 @@ def test_as_many_heads_less_as_width_can_be_said(kind: str) -> None:
     assert is_expressible(model.module, info)
 
 
+@pytest.mark.parametrize("kind", small_texts.DECODERS)
+def test_of_a_decoder_everything_can_be_said(kind: str) -> None:
+    model = small_texts.encoder(kind)
+    prune_width(model.module, small_texts.inputs_of(model), 0.25)
+    prune_blocks(model.module, heads=0.5, neurons=0.5)
+    info = narrowed(model.info, model.module)
+    assert info.factory is not None
+    config = config_of(info.factory.arguments["config"])
+    assert (config.hidden_size, config.intermediate_size, config.head_dim) == (24, 32, 8)
+    assert (config.num_attention_heads, config.num_key_value_heads) == (2, 1)
+    assert is_expressible(model.module, info)
+
+
 def test_heads_that_the_width_is_no_multiple_of_can_not_be_said() -> None:
     model = small_texts.encoder("bert")
     prune_blocks(model.module, heads=0.25, neurons=0.0)

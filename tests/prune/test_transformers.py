@@ -48,7 +48,7 @@ def call(module: nn.Module, inputs: tuple[Tensor, ...]) -> Tensor:
     return outputs
 
 
-ALL = pytest.mark.parametrize("kind", [*small_texts.KINDS, *VISION])
+ALL = pytest.mark.parametrize("kind", [*small_texts.KINDS, *small_texts.DECODERS, *VISION])
 
 
 @ALL
@@ -141,6 +141,25 @@ def test_taylor_keeps_what_the_loss_needs() -> None:
     assert module.get_submodule(block.inputs[2]).bias.tolist() == list(range(16, 24))
     assert module.get_submodule(pair.first).bias.tolist() == list(range(40, 48))
     assert all(parameter.grad is None for parameter in module.parameters())
+
+
+def test_a_gate_counts_for_its_neurons_and_keys_for_all_their_queries() -> None:
+    """Of two groups the one whose keys are large stays, of sixty-four neurons those whose gates are."""
+    module, _ = network("qwen2")
+    with torch.no_grad():
+        for parameter in module.parameters():
+            parameter.fill_(0.1)
+    block, pair = attentions(module)[0], feed_forwards(module)[0]
+    queries = module.get_submodule(block.inputs[0]).bias.data.copy_(torch.arange(32.0))
+    loud(module, block.inputs[1], 1, 8)
+    for neuron in range(40, 48):
+        loud(module, pair.gate, neuron, 1)
+    module.get_submodule(pair.second).weight.data.copy_(torch.arange(64.0) / 1e3)
+    prune_blocks(module, heads=0.5, neurons=0.875)
+    assert module.get_submodule(block.inputs[0]).bias.tolist() == queries[16:].tolist()
+    assert [layer.out_features for layer in map(module.get_submodule, block.inputs)] == [16, 8, 8]
+    second = module.get_submodule(pair.second)
+    assert torch.equal(second.weight[0], torch.arange(40.0, 48.0) / 1e3) and second.in_features == 8
 
 
 def test_random_is_seeded() -> None:

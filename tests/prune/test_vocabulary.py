@@ -109,7 +109,7 @@ def test_transformers_reads_it(kind: str, tmp_path: Path) -> None:
     assert again("the cast")["input_ids"] == theirs("the cast")["input_ids"]
 
 
-@pytest.mark.parametrize("kind", small_texts.KINDS)
+@pytest.mark.parametrize("kind", [*small_texts.KINDS, *small_texts.DECODERS])
 def test_the_network_answers_as_before(kind: str) -> None:
     model = small_texts.encoder(kind)
     assert model.info.tokenizer is not None
@@ -124,6 +124,20 @@ def test_the_network_answers_as_before(kind: str) -> None:
     inputs = data.seen_by(smaller).batch("train", torch.arange(8)).inputs
     assert not torch.equal(inputs[0], texts.inputs[0])
     assert torch.equal(small_texts.answers(model, inputs), before)
+
+
+def test_a_decoder_finds_the_last_token_by_the_padding_s_new_id() -> None:
+    model = small_texts.encoder("llama", pad_token_id=7)
+    mask = torch.tensor([[1, 1, 0, 0], [1, 1, 1, 1]])
+    before = small_texts.answers(model, (torch.tensor([[9, 12, 7, 7], [5, 12, 9, 5]]), mask))
+    trim_embedding(model.module, torch.tensor([5, 7, 9, 12]), 1)
+    assert torch.equal(small_texts.answers(model, (torch.tensor([[2, 3, 1, 1], [0, 3, 2, 0]]), mask)), before)
+
+
+def test_a_token_that_the_table_has_no_row_for_is_named() -> None:
+    model = small_texts.encoder("bert")
+    with pytest.raises(PlanError, match="token 999 has no row among the 120 of the network's table"):
+        trim_embedding(model.module, torch.tensor([0, 999]), 0)
 
 
 def bpe(merges: list[tuple[str, str]], words: list[str]) -> TokenizerSpec:

@@ -71,14 +71,23 @@ def hide(module: nn.Module, gone: Tensor) -> None:
 
         return forward
 
+    def rms_over_the_kept(norm: Any) -> Callable[..., Tensor]:
+        def forward(_: nn.Module, inputs: tuple[Tensor, ...], __: Tensor) -> Tensor:
+            mean = inputs[0][..., ~gone].square().mean(-1, keepdim=True)
+            return ~gone * norm.weight * inputs[0] * (mean + norm.variance_epsilon).rsqrt()
+
+        return forward
+
     for path, child in module.named_modules():
-        if isinstance(child, nn.LayerNorm) and child.normalized_shape == (WIDTH,):
+        if type(child).__name__.endswith("RMSNorm"):
+            child.register_forward_hook(rms_over_the_kept(child))
+        elif isinstance(child, nn.LayerNorm) and child.normalized_shape == (WIDTH,):
             child.register_forward_hook(over_the_kept(child))
         elif path.rpartition(".")[2] in BARE:
             child.register_forward_hook(lambda _, __, output: output * ~gone)
 
 
-ALL = pytest.mark.parametrize("kind", [*small_texts.KINDS, *VISION])
+ALL = pytest.mark.parametrize("kind", [*small_texts.KINDS, *small_texts.DECODERS, *VISION])
 
 
 @ALL
