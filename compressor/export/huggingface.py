@@ -10,7 +10,7 @@ from torch import nn
 from compressor.export.onnx import write_atomically
 from compressor.export.sentence_files import write_sentence_files
 from compressor.factories.sentence_network import EMBEDDING
-from compressor.factories.text_network import config_of, text_network
+from compressor.factories.text_network import config_of, said_by, text_network
 from compressor.models import ModelInfo
 from compressor.structure import manifest_of
 
@@ -49,7 +49,7 @@ def write_configuration(info: ModelInfo, folder: Path) -> None:
     """Write ``config.json`` and the tokenizer's files alone."""
     assert info.factory is not None and info.tokenizer is not None
     config = config_of(info.factory.arguments["config"])
-    write_atomically(folder / "config.json", config.to_json_string(use_diff=True).encode())
+    write_atomically(folder / "config.json", json.dumps(said_by(config), indent=2, sort_keys=True).encode())
     write_atomically(folder / "tokenizer.json", info.tokenizer.content.encode())
     settings: dict[str, Any] = {"tokenizer_class": "PreTrainedTokenizerFast", **info.tokenizer.config}
     settings["model_max_length"] = info.tokenizer.max_length

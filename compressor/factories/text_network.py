@@ -105,10 +105,21 @@ def config_of(values: Mapping[str, Any]) -> Any:
 
 def reference_of(config: Any, task: str) -> FactoryRef:
     """The factory of a configuration object, as plain values."""
-    values = {key: value for key, value in config.to_diff_dict().items() if value is not None}
+    values = {key: value for key, value in said_by(config).items() if value is not None}
     return FactoryRef(
         reference=REFERENCE, arguments={"config": {**values, "model_type": config.model_type}, "task": task}
     )
+
+
+def said_by(config: Any) -> dict[str, Any]:
+    """What a configuration object says that its class doesn't by itself, as in a ``config.json``.
+
+    The width of a head always, where it has one: left out as the usual one, it would follow from another width.
+    """
+    values: dict[str, Any] = config.to_diff_dict()
+    if getattr(config, "head_dim", None):
+        values["head_dim"] = config.head_dim
+    return values
 
 
 def is_text_network(ref: FactoryRef | None) -> bool:

@@ -1,12 +1,14 @@
 """What the configuration says after pruning: never anything that isn't so, and all of it where it can."""
 
+import json
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 import small_texts
 
 from compressor.errors import InputError
-from compressor.export.huggingface import is_expressible
+from compressor.export.huggingface import is_expressible, write_configuration
 from compressor.factories.text_network import config_of
 from compressor.models import ModelInfo, TorchModel
 from compressor.prune.configuration import narrowed, width_step
@@ -71,6 +73,17 @@ def test_of_a_decoder_everything_can_be_said(kind: str) -> None:
     assert (config.hidden_size, config.intermediate_size, config.head_dim) == (24, 32, 8)
     assert (config.num_attention_heads, config.num_key_value_heads) == (2, 1)
     assert is_expressible(model.module, info)
+
+
+def test_the_usual_width_of_a_head_is_said_too(tmp_path: Path) -> None:
+    """Llama's class takes 128 for granted, and computes another from another width."""
+    model = small_texts.encoder("llama", hidden_size=512, num_hidden_layers=1)
+    prune_width(model.module, small_texts.inputs_of(model), 0.25)
+    info = narrowed(model.info, model.module)
+    assert is_expressible(model.module, info)
+    write_configuration(info, tmp_path)
+    written = json.loads((tmp_path / "config.json").read_text())
+    assert (written["hidden_size"], written["head_dim"], written["num_attention_heads"]) == (384, 128, 4)
 
 
 def test_heads_that_the_width_is_no_multiple_of_can_not_be_said() -> None:
