@@ -149,7 +149,7 @@ def main() -> None:
     parser.add_argument("--profile", default="mobile-cpu")
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--first-seed", type=int, default=0)
-    parser.add_argument("--control", default="run", help="what runs without distillation too: the run, or a kind of stage")
+    parser.add_argument("--control", default="run", help="what runs without distillation too: all, or a kind of stage")
     parser.add_argument("--memory", action="store_true", help="measure the memory of distillation, and nothing else")
     parser.add_argument("--memory-of", help=argparse.SUPPRESS)
     parser.add_argument("--set", dest="overrides", action="append", default=[], metavar="K=V")
