@@ -89,8 +89,7 @@ def test_unknown_profile_stage_setting_and_value(here: Path, digits: Path) -> No
     refused(
         run(digits, *wrong),
         2,
-        # Two of the four are in the stages for images and in those for texts.
-        "has 6 faults",
+        "has 4 faults",
         "did you mean 'importance'",
         "did you mean 'quantize'",
         "did you mean 'onnxruntime'",
