@@ -99,7 +99,10 @@ def test_text(kind: str, tmp_path: Path) -> None:
     assert {block.size for block in attentions(back.module)} == {8}
 
 
-@pytest.mark.parametrize("kind", encoders.DECODERS)
+@pytest.mark.parametrize(
+    "kind",
+    [pytest.param(kind, marks=[pytest.mark.slow] if kind != "qwen2" else []) for kind in encoders.DECODERS],
+)
 def test_decoders_that_classify(kind: str, tmp_path: Path) -> None:
     model = load_file(encoders.encoder_folder(tmp_path / "model", kind))
     data = load_data(str(encoders.sentence_folder(tmp_path / "data", 64, 32)), classes=model.info.classes)

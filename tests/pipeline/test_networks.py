@@ -2,7 +2,9 @@
 
 import copy
 import fcntl
+import hashlib
 import os
+import shutil
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -25,6 +27,8 @@ from compressor.export.onnx import export_onnx
 from compressor.loading import load_form
 from compressor.measure import interleaved_latency
 from compressor.models import TorchModel
+from compressor.pipeline.cache import code_version
+from compressor.profile import profile_path
 from compressor.quantize.stage import Quantize
 from compressor.report import Report, StageRecord
 from compressor.runners import OnnxRunner
@@ -101,9 +105,15 @@ def run(name: str, folder: Path) -> None:
 
 
 @pytest.fixture(scope="session", params=list(NETS))
-def done(request: pytest.FixtureRequest, shared_folder: Path) -> Done:
-    """Each network once a session, by whichever process comes first."""
-    folder = shared_folder / "networks" / request.param
+def done(request: pytest.FixtureRequest) -> Done:
+    """Each network once for this very code, by whichever process comes first; kept for the tests of latency."""
+    kept = Path(request.config.cache.mkdir("networks"))  # type: ignore[union-attr]
+    made_by = code_version().encode() + profile_path("mobile-cpu").read_bytes() + Path(__file__).read_bytes()
+    of_this = kept / hashlib.sha256(made_by).hexdigest()[:16]
+    for other in kept.iterdir():
+        if other != of_this:
+            shutil.rmtree(other, ignore_errors=True)
+    folder = of_this / request.param
     folder.mkdir(parents=True, exist_ok=True)
     with (folder / "lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
