@@ -20,6 +20,7 @@ from compressor.distill.students import (
     same_architecture,
     some_layers,
 )
+from compressor.factories.text_network import is_text_network
 from compressor.models import Form, TorchModel
 from compressor.stage import Stage, StageResult
 from compressor.target import Budget
@@ -119,18 +120,15 @@ class Distill(Stage):
         """The network to train: as the settings choose it, or the one that the run was given."""
         if ctx.student is not None:
             # A text network's layers of the same name needn't stand in the same place.
-            return Chosen(ctx.student, "the network given with --student", weighted=is_text(ctx.student))
+            return Chosen(
+                ctx.student, "the network given with --student", weighted=is_text_network(ctx.student.info.factory)
+            )
         if self.layers is not None:
             return some_layers(model, self.layers, self.choice, ctx)
         if self.student == "same":
             return same_architecture(model)
-        if self.student == "auto" and is_text(model):
+        if self.student == "auto" and is_text_network(model.info.factory):
             return fewer_layers(model, self.budget.limits(), self.choice, ctx)
         if self.student == "auto":
             return auto_student(model, self.budget.limits(), ctx)
         return named_student(self.student, model, ctx.seed)
-
-
-def is_text(model: TorchModel) -> bool:
-    """Whether a network reads texts."""
-    return model.info.tokenizer is not None

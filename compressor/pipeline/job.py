@@ -9,7 +9,6 @@ from compressor.context import Progress, RunContext, ShowProgress, Teacher, sile
 from compressor.data import Data
 from compressor.data.labels import listed
 from compressor.data.load import shorten
-from compressor.distill.stage import Distill
 from compressor.distill.students import named_student
 from compressor.errors import InputError, MissingError, PlanError, did_you_mean
 from compressor.factories import build, parse_factory
@@ -190,11 +189,15 @@ def _cut(stages: tuple[Stage, ...], stop_before: str | None) -> tuple[Stage, ...
 def _student(job: Job, stages: tuple[Stage, ...]) -> tuple[tuple[Stage, ...], TorchModel | None]:
     """A student named on the command line: a profile's word is set in the stage, a factory is built here."""
     assert isinstance(job.student, str)
-    if not any(isinstance(stage, Distill) for stage in stages):
+    if not any("student" in type(stage).model_fields for stage in stages):
         raise InputError(f"--student {job.student}: the profile has no distill stage", "a profile with one")
     if job.student in ("same", "auto"):
-        update = {"student": job.student, "layers": None}
-        changed = (s.model_copy(update=update) if isinstance(s, Distill) else s for s in stages)
+        # As an override would, it drops what excludes it.
+        update = {"student": job.student}
+        changed = (
+            s.model_copy(update={**dict.fromkeys(s.one_of), **update}) if "student" in type(s).model_fields else s
+            for s in stages
+        )
         return tuple(changed), None
     if job.student.startswith(("torchvision:", "timm:")):
         return stages, named_student(job.student, job.model, job.seed).model

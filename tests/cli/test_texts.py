@@ -184,3 +184,11 @@ def test_a_student_that_was_only_pretrained_gets_a_head(bert: Path, data: Path, 
     assert planned.exit_code == 0, planned.output
     notes = {line["kind"]: " ".join(line["notes"]) for line in json.loads(planned.stdout)["lines"]}
     assert "the network given with --student" in notes["distill"]
+
+
+def test_a_student_by_word_drops_the_profiles_layers(bert: Path, data: Path) -> None:
+    sets = ["--set", "distill.layers=1", "--student", "same"]
+    planned = compress("plan", "--profile", "mobile-cpu", bert, "--data", data, "--json", *sets)
+    assert planned.exit_code == 0, planned.output
+    notes = {line["kind"]: " ".join(line["notes"]) for line in json.loads(planned.stdout)["lines"]}
+    assert "student: the same architecture" in notes["distill"]
