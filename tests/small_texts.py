@@ -9,6 +9,7 @@ import torch
 
 from compressor.context import RunContext, Teacher
 from compressor.data import Data
+from compressor.data.load import load_data
 from compressor.data.tables import text_table
 from compressor.loading import load_file
 from compressor.models import QuantizedModel, TorchModel
@@ -68,3 +69,11 @@ def quantized(model: TorchModel, target: Target | None = None) -> QuantizedModel
     insert_quantizers(graph, spec)
     calibrate(graph, [inputs])
     return QuantizedModel(graph.eval(), model.info, spec, manifest_of(model.module))
+
+
+def task_context(folder: Path, task: str, **columns: Any) -> RunContext:
+    """The network and the data that lie in a folder, as a run of this task has them, the network its own teacher."""
+    model = load_file(folder / "network", task=task)
+    assert isinstance(model, TorchModel)
+    data = load_data(str(folder / "data"), args=columns, classes=model.info.classes).seen_by(model.info.tokenizer)
+    return text_context(folder / "work", model, data, task=make_task(task), shared=folder)

@@ -124,6 +124,29 @@ class Task(ABC):
         return self.call(data.batch("train", torch.arange(min(count, len(data.train)))))
 
 
+class ScoredTask(Task):
+    """A task with several scores of which one leads, and a loss that may be the user's own.
+
+    Args:
+        score: Which of ``scores`` leads, the first if none; the others are in the report too.
+        loss: In place of ``usual_loss``.
+
+    Raises:
+        InputError: No such score.
+    """
+
+    scores: ClassVar[tuple[str, ...]]
+    usual_loss: ClassVar[Callable[..., Tensor]]
+
+    def __init__(self, score: str | None = None, loss: Callable[[Tensor, Tensor], Tensor] | None = None) -> None:
+        if score is not None and score not in self.scores:
+            known = ", ".join(self.scores)
+            raise InputError(f"no score '{score}'{did_you_mean(score, self.scores)}", f"one of: {known}")
+        self.score_name = score or self.scores[0]
+        self._loss: Callable[[Tensor, Tensor], Tensor] = loss or self.usual_loss
+        self.loss_name = getattr(self._loss, "__qualname__", type(self._loss).__name__)
+
+
 def make_task(name: str, score: str | None = None, loss: Callable[..., Any] | None = None) -> Task:
     """The task of that name.
 

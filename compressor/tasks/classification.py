@@ -1,20 +1,18 @@
 """Classification: one label per image, or per text."""
 
-from collections.abc import Callable
-
 import numpy as np
 import numpy.typing as npt
 from torch import Tensor, nn
 from torch.nn import functional
 
 from compressor.data import Batch, Data
-from compressor.errors import DataError, InputError, did_you_mean
-from compressor.tasks import Score, Task
+from compressor.errors import DataError
+from compressor.tasks import Score, ScoredTask
 
 SCORES = ("accuracy", "top5", "macro_f1")
 
 
-class Classification(Task):
+class Classification(ScoredTask):
     """Cross-entropy over classes; scored by accuracy, top-5 accuracy or macro F1.
 
     Args:
@@ -22,13 +20,8 @@ class Classification(Task):
         loss: ``loss(outputs, labels)`` in place of cross-entropy.
     """
 
-    def __init__(self, score: str | None = None, loss: Callable[[Tensor, Tensor], Tensor] | None = None) -> None:
-        if score is not None and score not in SCORES:
-            known = ", ".join(SCORES)
-            raise InputError(f"no score '{score}'{did_you_mean(score, SCORES)}", f"one of: {known}")
-        self.score_name = score or SCORES[0]
-        self._loss = loss or functional.cross_entropy
-        self.loss_name = getattr(self._loss, "__qualname__", type(self._loss).__name__)
+    scores = SCORES
+    usual_loss = staticmethod(functional.cross_entropy)
 
     def loss(self, outputs: Tensor, batch: Batch) -> Tensor:
         """Cross-entropy of (N, classes) against (N,)."""

@@ -10,9 +10,9 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from compressor.data import Batch, Data
-from compressor.errors import DataError, InputError, did_you_mean
+from compressor.errors import DataError
 from compressor.factories.sentence_network import EMBEDDING
-from compressor.tasks import Score, Task
+from compressor.tasks import Score, ScoredTask
 from compressor.tasks.regression import bootstrap, pearson, spearman
 
 SCORES = ("spearman", "pearson")
@@ -38,7 +38,7 @@ def cosent(cosines: Tensor, targets: Tensor) -> Tensor:
     return torch.cat([mistakes.new_zeros(1), mistakes]).logsumexp(dim=0) / SCALE
 
 
-class SentenceEmbedding(Task):
+class SentenceEmbedding(ScoredTask):
     """A sample is a pair of texts, which a network reads apart, and a number: how alike they are.
 
     Args:
@@ -51,13 +51,8 @@ class SentenceEmbedding(Task):
     answers = "vectors"
     axes = "tokens"
     remedy = "a Hugging Face folder of a network for texts, with its tokenizer"
-
-    def __init__(self, score: str | None = None, loss: Callable[[Tensor, Tensor], Tensor] | None = None) -> None:
-        if score is not None and score not in SCORES:
-            raise InputError(f"no score '{score}'{did_you_mean(score, SCORES)}", f"one of: {', '.join(SCORES)}")
-        self.score_name = score or SCORES[0]
-        self._loss = loss or cosent
-        self.loss_name = getattr(self._loss, "__qualname__", type(self._loss).__name__)
+    scores = SCORES
+    usual_loss = staticmethod(cosent)
 
     def inputs(self, batch: Batch) -> tuple[Tensor, ...]:
         """Both texts of each pair one after the other, (2N, tokens) each.

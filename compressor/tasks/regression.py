@@ -10,15 +10,15 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from compressor.data import Batch, Data
-from compressor.errors import DataError, InputError, did_you_mean
-from compressor.tasks import Score, Task
+from compressor.errors import DataError
+from compressor.tasks import Score, ScoredTask
 
 ERRORS = ("rmse", "mae")
 SCORES = (*ERRORS[:1], "pearson", "spearman", *ERRORS[1:])
 ROUNDS = 100
 
 
-class TextRegression(Task):
+class TextRegression(ScoredTask):
     """Squared error against numbers; scored by its root, the mean error, or a correlation.
 
     Args:
@@ -30,15 +30,12 @@ class TextRegression(Task):
     answers = "values"
     axes = "tokens"
     remedy = "a Hugging Face folder of a network for texts, with its tokenizer"
+    scores = SCORES
+    usual_loss = staticmethod(functional.mse_loss)
 
     def __init__(self, score: str | None = None, loss: Callable[[Tensor, Tensor], Tensor] | None = None) -> None:
-        if score is not None and score not in SCORES:
-            known = ", ".join(SCORES)
-            raise InputError(f"no score '{score}'{did_you_mean(score, SCORES)}", f"one of: {known}")
-        self.score_name = score or SCORES[0]
+        super().__init__(score, loss)
         self.higher_is_better = self.score_name not in ERRORS
-        self._loss = loss or functional.mse_loss
-        self.loss_name = getattr(self._loss, "__qualname__", type(self._loss).__name__)
 
     def mask(self, batch: Batch) -> Tensor:
         """The attention mask, which text networks take second."""

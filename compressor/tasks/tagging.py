@@ -1,6 +1,6 @@
 """Token classification: a tag for each word of a text."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
@@ -10,15 +10,15 @@ from torch.nn import functional
 
 from compressor.data import Batch, Data
 from compressor.data.labels import IGNORED
-from compressor.errors import DataError, InputError, did_you_mean
-from compressor.tasks import Score, Task
+from compressor.errors import DataError
+from compressor.tasks import Score, ScoredTask
 
 SCORES = ("f1", "accuracy")
 ROUNDS = 100
 Span = tuple[int, int, str]
 
 
-class TokenClassification(Task):
+class TokenClassification(ScoredTask):
     """Cross-entropy over words, each known by its first token; scored by micro F1 over entities, or accuracy.
 
     A word that was cut off with the end of a long text, or that the tokenizer makes nothing of, has zeros for an
@@ -32,13 +32,8 @@ class TokenClassification(Task):
     name = "token-classification"
     axes = "tokens"
     remedy = "a Hugging Face folder of a network for texts, with its tokenizer"
-
-    def __init__(self, score: str | None = None, loss: Callable[[Tensor, Tensor], Tensor] | None = None) -> None:
-        if score is not None and score not in SCORES:
-            raise InputError(f"no score '{score}'{did_you_mean(score, SCORES)}", f"one of: {', '.join(SCORES)}")
-        self.score_name = score or SCORES[0]
-        self._loss = loss or functional.cross_entropy
-        self.loss_name = getattr(self._loss, "__qualname__", type(self._loss).__name__)
+    scores = SCORES
+    usual_loss = staticmethod(functional.cross_entropy)
 
     def mask(self, batch: Batch) -> Tensor:
         """The attention mask, which text networks take second."""

@@ -10,6 +10,7 @@ import encoders
 import numpy as np
 import onnxruntime
 import pytest
+import small_texts
 import torch
 from torch import nn
 
@@ -28,7 +29,6 @@ from compressor.loading import load_file
 from compressor.measure import collect_outputs, score_form, timed_inputs
 from compressor.models import TorchModel
 from compressor.runners import OnnxRunner
-from compressor.target import Target
 from compressor.tasks import Task, make_task
 from compressor.tasks.embedding import cosent
 from compressor.testing import TaskContract
@@ -54,18 +54,7 @@ def encoder(folder: Path, kind: str = "bert", **changes: object) -> TorchModel:
 
 
 def context(folder: Path) -> RunContext:
-    model = load_file(folder / "network", task=NAME)
-    assert isinstance(model, TorchModel)
-    data = load_data(str(folder / "data"), args=COLUMNS).seen_by(model.info.tokenizer)
-    return RunContext(
-        task=make_task(NAME),
-        data=data,
-        target=Target(runtime="onnxruntime"),
-        reference=model,
-        teachers=(Teacher(model),),
-        workdir=folder / "work",
-        shared=folder,
-    )
+    return small_texts.task_context(folder, NAME, **COLUMNS)
 
 
 class TestContract(TaskContract):

@@ -9,6 +9,7 @@ from pathlib import Path
 import encoders
 import numpy as np
 import pytest
+import small_texts
 import torch
 from click.testing import CliRunner
 from torch import nn
@@ -28,7 +29,6 @@ from compressor.loading import load_file
 from compressor.measure import collect_outputs, score_form
 from compressor.models import TorchModel
 from compressor.runners import OnnxRunner
-from compressor.target import Target
 from compressor.tasks import Task, make_task
 from compressor.testing import TaskContract
 from compressor.training import TrainSettings
@@ -46,18 +46,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def context(folder: Path) -> RunContext:
-    model = load_file(folder / "network")
-    assert isinstance(model, TorchModel)
-    data = load_data(str(folder / "data"), args={"target": "rating"}).seen_by(model.info.tokenizer)
-    return RunContext(
-        task=make_task(NAME),
-        data=data,
-        target=Target(runtime="onnxruntime"),
-        reference=model,
-        teachers=(Teacher(model),),
-        workdir=folder / "work",
-        shared=folder,
-    )
+    return small_texts.task_context(folder, NAME, target="rating")
 
 
 class TestContract(TaskContract):
