@@ -10,6 +10,7 @@ import small_texts
 import timm
 import torch
 import torchvision
+from random_networks import VISION, call, network
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -18,39 +19,13 @@ from compressor.errors import PlanError
 from compressor.prune.width import STREAM, prune_width
 from compressor.structure import apply_shapes, manifest_of
 
-VISION: dict[str, tuple[str, dict[str, Any]]] = {
-    "vit": ("vit_tiny_patch16_224", {"embed_dim": 32, "num_heads": 4, "depth": 2, "img_size": 32}),
-    "deit": ("deit_tiny_distilled_patch16_224", {"embed_dim": 32, "num_heads": 4, "depth": 2, "img_size": 32}),
-}
-SWIN = {"embed_dim": 16, "num_heads": (2, 4, 4, 8), "depths": (2, 1, 1, 1), "img_size": 56}
+# Swin has several widths.
+ONE_STREAM = [kind for kind in VISION if kind != "swin"]
 # Layers that give the stream its channels with no norm behind them.
 BARE = ("embeddings_project", "embedding_hidden_mapping_in")
 # Layers of the head that are as wide as the stream, with outputs of their own.
 HEAD = ("pooler.dense", "pooler", "pre_classifier", "classifier.dense")
 WIDTH = 32
-Network = tuple[nn.Module, tuple[Tensor, ...]]
-
-
-def network(kind: str) -> Network:
-    """A random network in which every weight and bias counts, and what it is called with."""
-    torch.manual_seed(1)
-    if kind in VISION:
-        name, settings = VISION[kind]
-        module = timm.create_model(name, num_classes=3, **settings).eval()
-        inputs: tuple[Tensor, ...] = (torch.randn(2, 3, 32, 32),)
-    else:
-        model = small_texts.encoder(kind)
-        module, inputs = model.module, small_texts.inputs_of(model)
-    with torch.no_grad():
-        for parameter in module.parameters():
-            parameter.copy_(torch.randn_like(parameter) * 0.2 + (parameter.dim() == 1) * 0.5)
-    return module, inputs
-
-
-def call(module: nn.Module, inputs: tuple[Tensor, ...]) -> Tensor:
-    with torch.no_grad():
-        outputs: Tensor = module(*inputs)
-    return outputs
 
 
 def kept_rows(whole: Tensor, narrow: Tensor) -> Tensor:
@@ -87,7 +62,7 @@ def hide(module: nn.Module, gone: Tensor) -> None:
             child.register_forward_hook(lambda _, __, output: output * ~gone)
 
 
-ALL = pytest.mark.parametrize("kind", [*small_texts.KINDS, *small_texts.DECODERS, *VISION])
+ALL = pytest.mark.parametrize("kind", [*small_texts.KINDS, *small_texts.DECODERS, *ONE_STREAM])
 
 
 @ALL
@@ -206,7 +181,7 @@ def test_how_many_stay(kind: str, share: float, round_to: int, stays: int) -> No
 
 
 def swin() -> nn.Module:
-    made: nn.Module = timm.create_model("swin_tiny_patch4_window7_224", num_classes=3, **SWIN)
+    made: nn.Module = timm.create_model(VISION["swin"][0], num_classes=3, **VISION["swin"][1])
     return made
 
 
