@@ -179,11 +179,13 @@ def run_seeds(model: TorchModel, arguments: argparse.Namespace) -> None:
     out, movie = arguments.out, arguments.out / "movie"
     student = None if arguments.student is None else load_file(arguments.student, task=TASK)
     assert student is None or isinstance(student, TorchModel)
+    data = load_data(str(movie), classes=model.info.classes)
     reports: list[Report] = []
     for seed in range(arguments.first_seed, arguments.first_seed + arguments.seeds):
         job = Job(
             model=model,
-            data=load_data(str(movie), classes=model.info.classes, seed=seed),
+            # One split for all seeds: the teacher was trained on it, and another would hand it validation's answers.
+            data=data,
             profile=load_profile(arguments.profile, arguments.overrides),
             task=make_task(TASK),
             out=out / f"{arguments.profile}-seed-{seed}",

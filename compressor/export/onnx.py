@@ -19,6 +19,7 @@ from compressor.axes import dynamic_axes
 from compressor.errors import DiskFullError, StageError
 from compressor.export.half import to_half
 from compressor.export.integers import look_up_integers, store_integer_biases, store_integer_weights
+from compressor.export.sums import keep_sums_apart
 from compressor.factories.sentence_network import EMBEDDING
 from compressor.models import InputSpec, ModelInfo, OnnxModel, QuantizedModel, TorchForm
 
@@ -61,6 +62,8 @@ def export_onnx(form: TorchForm, path: Path, example_inputs: tuple[Tensor, ...],
             store_integer_biases(proto)
         if form.spec.rest == "float16":
             to_half(proto)
+    if not (isinstance(form, QuantizedModel) and form.spec.scheme == "tensorrt"):
+        keep_sums_apart(proto)
     _write_metadata(proto, form, names)
     try:
         onnx.checker.check_model(proto, full_check=True)
