@@ -9,6 +9,7 @@ from torch import nn
 
 from compressor.export.onnx import write_atomically
 from compressor.export.sentence_files import write_sentence_files
+from compressor.factories.low_rank import RANK
 from compressor.factories.sentence_network import EMBEDDING
 from compressor.factories.text_network import config_of, said_by, text_network
 from compressor.models import ModelInfo
@@ -31,7 +32,7 @@ def write_huggingface(module: nn.Module, info: ModelInfo, folder: Path) -> bool:
 
     Returns:
         Whether transformers builds this network from the configuration alone. It doesn't where heads were
-        pruned: it computes the size of a head from the network's width.
+        pruned: it computes the size of a head from the network's width; nor word vectors of low rank.
     """
     write_configuration(info, folder)
     assert info.factory is not None
@@ -59,6 +60,8 @@ def write_configuration(info: ModelInfo, folder: Path) -> None:
 
 
 def is_expressible(module: nn.Module, info: ModelInfo) -> bool:
-    """Whether the configuration alone gives a network of this shape."""
+    """Whether transformers makes a network of this shape from the configuration alone."""
     assert info.factory is not None
+    if info.factory.arguments["config"].get(RANK):
+        return False
     return manifest_of(text_network(**info.factory.arguments)) == manifest_of(module)

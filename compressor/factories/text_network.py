@@ -7,6 +7,7 @@ from torch import Tensor, nn
 
 from compressor.errors import InputError, did_you_mean
 from compressor.extras import require
+from compressor.factories.low_rank import RANK, use_low_rank
 from compressor.factories.sentence_network import EMBEDDING, POOLING, SentenceNetwork
 from compressor.models import FactoryRef, TorchModel
 
@@ -64,6 +65,8 @@ def text_network(config: Mapping[str, Any], task: str = "text-classification") -
     except ValueError as error:
         reason = str(error).strip().partition("\n")[0]
         raise InputError(f"transformers builds no {task} network of this configuration: {reason}", "--task") from None
+    if config.get(RANK):
+        use_low_rank(made, config[RANK])
     return wrapped(made, task)
 
 

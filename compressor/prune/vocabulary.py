@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from compressor.data.tokenizer import engine
 from compressor.errors import PlanError
+from compressor.factories.low_rank import word_table
 from compressor.models import TokenizerSpec
 
 
@@ -94,7 +95,7 @@ def trim_embedding(module: nn.Module, kept: Tensor, pad_id: int) -> None:
         PlanError: The tokenizer has tokens that the table has no rows for.
     """
     network: Any = module.network
-    table: nn.Embedding = network.get_input_embeddings()
+    table = word_table(network)
     if int(kept.max()) >= table.num_embeddings:
         raise PlanError(
             f"vocabulary: the tokenizer's token {int(kept.max())} has no row among the {table.num_embeddings} of the "

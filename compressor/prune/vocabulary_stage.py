@@ -11,8 +11,10 @@ from compressor.data import Data
 from compressor.data.lengths import lengths_of
 from compressor.distill import KdSettings, recover
 from compressor.errors import PlanError
+from compressor.factories.low_rank import RANK, word_table
 from compressor.factories.text_network import changed, is_text_network
 from compressor.models import Form, TokenizerSpec, TorchModel
+from compressor.prune.low_rank import factorize_embedding, rank_of
 from compressor.prune.vocabulary import (
     renumbered_ids,
     token_counts,
@@ -28,7 +30,7 @@ READ_TOGETHER = 256
 
 
 class Vocabulary(Stage):
-    """Trim a text network's vocabulary to what its training texts use."""
+    """Trim a text network's vocabulary to what its training texts use, and its word vectors to fewer numbers."""
 
     kind: ClassVar[str] = "vocabulary"
     accepts: ClassVar[tuple[type, ...]] = (TorchModel,)
@@ -36,6 +38,12 @@ class Vocabulary(Stage):
 
     min_count: int = Field(
         default=1, ge=1, description="tokens that occur less often in the training texts are spelled by shorter ones"
+    )
+    rank: float | None = Field(
+        default=None,
+        gt=0,
+        lt=1,
+        description="numbers that each word's vector is stored with, as a share of the network's width; else all",
     )
     train: TrainSettings | None = Field(
         default=None, description="recovery afterwards; none where every token of the training texts stays"
@@ -46,7 +54,12 @@ class Vocabulary(Stage):
         """The network must have a tokenizer that can be trimmed."""
         assert isinstance(model, TorchModel)
         spec, kept = self._kept(model, ctx)
-        return [f"{len(kept):,} of {vocabulary_size(spec):,} tokens stay"]
+        said = [f"{len(kept):,} of {vocabulary_size(spec):,} tokens stay"]
+        if self.rank is not None:
+            network: Any = model.module.network
+            width = word_table(network).embedding_dim
+            said.append(f"{rank_of(network, self.rank)} numbers a token are stored in place of {width}")
+        return said
 
     def run(self, model: TorchModel, ctx: RunContext) -> StageResult:
         """Trim, and recover where that is set."""
@@ -55,8 +68,7 @@ class Vocabulary(Stage):
         spec, kept = self._kept(model, ctx)
         trimmed = trim(spec, kept)
         trim_embedding(model.module, kept, trimmed.pad_id)
-        ref = changed(model.info.factory, **renumbered_ids(model.info.factory.arguments["config"], kept))
-        info = model.info.model_copy(update={"factory": ref, "tokenizer": trimmed})
+        says: dict[str, Any] = renumbered_ids(model.info.factory.arguments["config"], kept)
         ctx = replace(ctx, data=ctx.data.seen_by(trimmed))
         metrics: dict[str, Any] = {
             "tokens_before": vocabulary_size(spec),
@@ -66,6 +78,12 @@ class Vocabulary(Stage):
             "tokens_per_text_before": _mean_length(ctx.data.seen_by(spec)),
             "tokens_per_text_after": _mean_length(ctx.data),
         }
+        if self.rank is not None:
+            says[RANK] = rank_of(model.module.network, self.rank)
+            factorize_embedding(model.module, says[RANK], token_counts(trimmed, _train_ids(ctx.data)))
+            metrics |= {"rank": says[RANK], "validation_factorized": evaluate(model.module, ctx).value}
+        ref = changed(model.info.factory, **says)
+        info = model.info.model_copy(update={"factory": ref, "tokenizer": trimmed})
         notes = []
         if self.train is not None:
             result = recover(model.module, ctx, self.train, self.kd, name="recover", keep_better_start=True)

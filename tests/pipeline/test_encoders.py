@@ -89,7 +89,7 @@ def agrees(chain: Chain, quantized: Form) -> None:
 def test_text(kind: str, tmp_path: Path) -> None:
     model = load_file(encoders.encoder_folder(tmp_path / "model", kind))
     data = load_data(str(encoders.sentence_folder(tmp_path / "data", 64, 32)), classes=model.info.classes)
-    through_all_stages(model, data, tmp_path, "text-classification", NARROW, qat=kind == "bert")
+    through_all_stages(model, data, tmp_path, "text-classification", NARROW, qat=kind == "bert", rank=0.5)
     exported = tmp_path / "export"
     assert json.loads((exported / "config.json").read_text())[WIDTHS.get(kind, "hidden_size")] == 24
     # Three quarters of the width and half of the heads: more than the configuration can say.
@@ -120,11 +120,13 @@ def test_sentence_embeddings(tmp_path: Path) -> None:
     through_all_stages(model, data, tmp_path, task, PRUNE, qat=True)
 
 
-def through_all_stages(model: Form, data: Data, folder: Path, task: str, prune: Prune, qat: bool) -> None:
+def through_all_stages(
+    model: Form, data: Data, folder: Path, task: str, prune: Prune, qat: bool, rank: float | None = None
+) -> None:
     assert isinstance(model, TorchModel)
     chain = begun(model, data.seen_by(model.info.tokenizer), folder, task)
     whole = chain.reference()
-    for stage in (Distill(layers=2, train=SHORT), Vocabulary(), prune, Quantize(qat=qat, train=SHORT)):
+    for stage in (Distill(layers=2, train=SHORT), Vocabulary(rank=rank), prune, Quantize(qat=qat, train=SHORT)):
         chain(stage)
     quantized = chain.form
     # Which of the two int8 graphs is faster is the clock's choice; one is compared here.

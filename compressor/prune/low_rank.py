@@ -1,0 +1,54 @@
+"""Word vectors of fewer numbers: the table is taken apart by its singular values."""
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from compressor.errors import PlanError
+from compressor.factories.low_rank import LowRankEmbedding, use_low_rank, word_table
+
+# Frequent words weigh more than rare ones, but far less than their number: rare ones carry the sense.
+WEIGHT = 0.25
+
+
+def rank_of(network: Any, share: float) -> int:
+    """How many numbers a row keeps of a network's word vectors.
+
+    Args:
+        network: Of the transformers library.
+        share: Of the width that its vectors have now.
+
+    Raises:
+        PlanError: They are a product already.
+    """
+    if isinstance(network.get_input_embeddings(), LowRankEmbedding):
+        raise PlanError("vocabulary.rank: the word vectors are a product of low rank already", "leave rank out")
+    return max(1, round(word_table(network).embedding_dim * share))
+
+
+def factorize_embedding(module: nn.Module, rank: int, counts: Tensor) -> None:
+    """Replace the table of word vectors by the nearest product of a narrower table and one linear layer, in place.
+
+    The nearest by squared error where each word weighs as much as the fourth root of how often it occurs: the
+    singular value decomposition of the weighted table around its mean, which the linear layer's bias takes
+    (Acharya et al. 2019, https://arxiv.org/abs/1811.00641). Both factors take the root of each singular value, so
+    that neither has columns too small for the grid of integers.
+
+    Args:
+        module: Its ``network`` is one of the transformers library.
+        rank: Numbers a row.
+        counts: How often each token occurs, (tokens,).
+    """
+    network: Any = module.network
+    whole = network.get_input_embeddings().weight.detach()
+    rows = whole.double().cpu()
+    weight = (counts.double().cpu() + 0.5).pow(WEIGHT)[:, None]
+    mean = (rows * weight).sum(0) / weight.sum()
+    left, values, right = torch.linalg.svd((rows - mean) * weight.sqrt(), full_matrices=False)
+    root = values[:rank].sqrt()
+    made = use_low_rank(network, rank).to(whole)
+    with torch.no_grad():
+        made.table.weight.copy_(left[:, :rank] * root / weight.sqrt())
+        made.widen.weight.copy_((root[:, None] * right[:rank]).T)
+        made.widen.bias.copy_(mean)
