@@ -6,6 +6,7 @@ from torch import Tensor, nn
 
 from compressor.export.huggingface import write_configuration, write_huggingface
 from compressor.export.onnx import write_atomically
+from compressor.factories.low_rank import RANK
 from compressor.factories.sentence_network import EMBEDDING, POOLING
 from compressor.factories.text_network import CLASSES, config_of, text_network
 from compressor.models import ModelInfo, OnnxModel, QuantizedModel, TorchForm
@@ -103,8 +104,10 @@ def float_module(model: TorchForm) -> nn.Module:
 
 
 def _why(module: nn.Module, info: ModelInfo) -> str:
-    """The first of the shapes that the configuration alone would give otherwise."""
+    """The first of what the configuration alone would give otherwise."""
     assert info.factory is not None
+    if rank := info.factory.arguments["config"].get(RANK):
+        return f"its word vectors are a table of {rank} columns and a linear layer, a form that it doesn't know"
     wanted: dict[str, Any] = manifest_of(text_network(**info.factory.arguments))["tensors"]
     have: dict[str, Any] = manifest_of(module)["tensors"]
     for name, shape in have.items():

@@ -8,8 +8,8 @@ from torch import Tensor, nn
 from compressor.errors import PlanError
 from compressor.factories.low_rank import LowRankEmbedding, use_low_rank, word_table
 
-# Frequent words weigh more than rare ones, but far less than their number: rare ones carry the sense.
-WEIGHT = 0.25
+# A token that the texts don't have weighs as much as half of one that they have once.
+UNSEEN = 0.5
 
 
 def rank_of(network: Any, share: float) -> int:
@@ -30,10 +30,10 @@ def rank_of(network: Any, share: float) -> int:
 def factorize_embedding(module: nn.Module, rank: int, counts: Tensor) -> None:
     """Replace the table of word vectors by the nearest product of a narrower table and one linear layer, in place.
 
-    The nearest by squared error where each word weighs as much as the fourth root of how often it occurs: the
-    singular value decomposition of the weighted table around its mean, which the linear layer's bias takes
-    (Acharya et al. 2019, https://arxiv.org/abs/1811.00641). Both factors take the root of each singular value, so
-    that neither has columns too small for the grid of integers.
+    The nearest by squared error over the tokens of the texts, as often as they stand there: the singular value
+    decomposition of the weighted table around its mean, which the linear layer's bias takes (Acharya et al. 2019,
+    https://arxiv.org/abs/1811.00641; Chen et al. 2018 weigh by frequency, https://arxiv.org/abs/1806.06950). Both
+    factors take the root of each singular value, so that neither has columns too small for the grid of integers.
 
     Args:
         module: Its ``network`` is one of the transformers library.
@@ -43,8 +43,9 @@ def factorize_embedding(module: nn.Module, rank: int, counts: Tensor) -> None:
     network: Any = module.network
     whole = network.get_input_embeddings().weight.detach()
     rows = whole.double().cpu()
-    weight = (counts.double().cpu() + 0.5).pow(WEIGHT)[:, None]
-    mean = (rows * weight).sum(0) / weight.sum()
+    weight = (counts.double().cpu() + UNSEEN)[:, None]
+    weight /= weight.mean()
+    mean = (rows * weight).mean(0)
     left, values, right = torch.linalg.svd((rows - mean) * weight.sqrt(), full_matrices=False)
     root = values[:rank].sqrt()
     made = use_low_rank(network, rank).to(whole)

@@ -15,6 +15,7 @@ from compressor.loading import load_file
 from compressor.models import OnnxModel, QuantizedModel, TorchModel
 from compressor.prune.configuration import narrowed
 from compressor.prune.transformers import prune_blocks
+from compressor.prune.vocabulary_stage import Vocabulary
 
 
 def beside(model: TorchModel | QuantizedModel, exported: OnnxModel, folder: Path) -> OnnxModel:
@@ -83,6 +84,14 @@ def test_what_transformers_cannot_build_is_said(heads: float, int8_encoder_onnx:
         assert "can't build this" in card and "attention.self.query.weight" in card
     else:
         assert notes == [] and "opens it" in card
+
+
+def test_a_table_of_two_factors_is_said(int8_encoder_onnx: OnnxModel, tmp_path: Path) -> None:
+    model = small_texts.encoder()
+    result = Vocabulary(rank=0.5).run(model, small_texts.text_context(tmp_path / "work", model))
+    assert isinstance(result.model, TorchModel)
+    (note,) = write_text_files(result.model, beside(result.model, int8_encoder_onnx, tmp_path))
+    assert "its word vectors are a table of 16 columns and a linear layer" in note
 
 
 @pytest.mark.parametrize("heads", [0.0, 0.5])
