@@ -31,6 +31,7 @@ from compressor.cli.progress import progress_display
 from compressor.context import RunContext, Teacher
 from compressor.data.lengths import lengths_of
 from compressor.data.load import load_data
+from compressor.data.unlabeled import load_unlabeled
 from compressor.distill import Distillation, KdSettings
 from compressor.distill.layers import shallower
 from compressor.loading import load_file
@@ -44,18 +45,20 @@ from compressor.tasks import make_task
 
 TASK = "text-classification"
 INNER, RATINGS = "hutto_ICWSM_2014.tar.gz", "movieReviewSnippets_GroundTruth.txt"
+OTHERS = ("amazonReviewSnippets_GroundTruth.txt", "nytEditorialSnippets_GroundTruth.txt", "tweets_GroundTruth.txt")
+OTHERS_FILE = "others.jsonl"
 HELD_OUT = 2000
 MEMORY_STEPS = 8
 
 
-def sentences(corpus: Path) -> Iterator[tuple[str, float]]:
+def sentences(corpus: Path, file: str = RATINGS) -> Iterator[tuple[str, float]]:
     """Sentence and mean rating, -4 to 4, from the package's source archive (Hutto and Gilbert 2014)."""
     with tarfile.open(corpus) as outer:
         name = next(name for name in outer.getnames() if name.endswith(INNER))
         packed = outer.extractfile(name)
         assert packed is not None
         with tarfile.open(fileobj=io.BytesIO(packed.read())) as inner:
-            ratings = inner.extractfile(next(name for name in inner.getnames() if name.endswith(RATINGS)))
+            ratings = inner.extractfile(next(name for name in inner.getnames() if name.endswith(file)))
             assert ratings is not None
             for line in ratings.read().decode("latin-1").splitlines():
                 _, rating, text = line.split("\t", 2)
@@ -70,6 +73,12 @@ def write_data(corpus: Path, folder: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     for name, places in (("test", order[:HELD_OUT]), ("train", order[HELD_OUT:])):
         (folder / f"{name}.jsonl").write_text("".join(json.dumps(rows[place]) + "\n" for place in places))
+
+
+def write_others(corpus: Path, file: Path) -> None:
+    """Product reviews, editorials and tweets of the same archive, 13,098 texts, without their ratings."""
+    texts = [text for name in OTHERS for text, _ in sentences(corpus, name)]
+    file.write_text("".join(json.dumps({"text": text}) + "\n" for text in texts))
 
 
 def encoder() -> Path:
@@ -145,6 +154,11 @@ def main() -> None:
     parser.add_argument("--corpus", type=Path, help="vaderSentiment's source archive; needed once")
     parser.add_argument("--encoder", type=Path, help="a pretrained folder; the installed package's if not given")
     parser.add_argument("--student", type=Path, help="a pretrained folder to distil into, in place of some layers")
+    parser.add_argument(
+        "--others",
+        action="store_true",
+        help="let the teacher answer the archive's other texts, too",
+    )
     parser.add_argument("--out", type=Path, default=Path(".cache/bench_text"))
     parser.add_argument("--profile", default="mobile-cpu")
     parser.add_argument("--seeds", type=int, default=3)
@@ -160,6 +174,10 @@ def main() -> None:
         if arguments.corpus is None:
             parser.error("--corpus with vaderSentiment's source archive")
         write_data(arguments.corpus, movie)
+    if arguments.others and not (out / OTHERS_FILE).exists():
+        if arguments.corpus is None:
+            parser.error("--corpus with vaderSentiment's source archive")
+        write_others(arguments.corpus, out / OTHERS_FILE)
     if not taught.exists():
         folder = str(arguments.encoder or encoder())
         typed = ["train", folder, "--data", str(movie), "--data-arg", "text=text", "--data-arg", "label=label"]
@@ -180,6 +198,8 @@ def run_seeds(model: TorchModel, arguments: argparse.Namespace) -> None:
     student = None if arguments.student is None else load_file(arguments.student, task=TASK)
     assert student is None or isinstance(student, TorchModel)
     data = load_data(str(movie), classes=model.info.classes)
+    if arguments.others:
+        data = load_unlabeled(data.seen_by(model.info.tokenizer), str(out / OTHERS_FILE))
     reports: list[Report] = []
     for seed in range(arguments.first_seed, arguments.first_seed + arguments.seeds):
         job = Job(
