@@ -6,6 +6,8 @@ from typing import Any
 
 from torch import nn
 
+from compressor.factories.own_heads import HEADS, SHARED_TABLE
+
 
 @dataclass(frozen=True)
 class Attention:
@@ -21,7 +23,7 @@ class Attention:
         heads_attribute: Holds ``heads``; empty where nothing does.
         total_attribute: Holds ``heads * size``; empty where nothing does.
         table: A parameter with one column per head, ``relative_position_bias_table``; empty for none.
-        shared_table: An embedding with one column per head that all blocks share; empty for none.
+        places_attribute: Holds which columns of a table that all blocks share are this one's; empty for none.
         queries: How many query heads share a key/value head (Ainslie et al. 2023, https://arxiv.org/abs/2305.13245).
     """
 
@@ -34,7 +36,7 @@ class Attention:
     heads_attribute: str
     total_attribute: str = ""
     table: str = ""
-    shared_table: str = ""
+    places_attribute: str = ""
     queries: int = 1
 
 
@@ -100,7 +102,6 @@ FEED_FORWARD = (
 GATES = {"up_proj": "gate_proj"}
 # DeBERTa's own projections of relative positions, where it has them beside the usual three.
 POSITIONS = ("pos_key_proj", "pos_query_proj")
-SHARED_TABLE = "relative_attention_bias"
 TABLE = "relative_position_bias_table"
 
 
@@ -110,7 +111,7 @@ def attentions(module: nn.Module) -> list[Attention]:
     torchvision's attention isn't among them: it computes the size of a head from the network's width.
     """
     modules = dict(module.named_modules())
-    shared = next((path for path in modules if path.rpartition(".")[2] == SHARED_TABLE), "")
+    shared = any(path.rpartition(".")[2] == SHARED_TABLE for path in modules)
     found = []
     for prefix in modules:
         for rule in ATTENTION:
@@ -119,6 +120,9 @@ def attentions(module: nn.Module) -> list[Attention]:
             if not _all_linear(modules, (*inputs, output)) or not hasattr(modules[holder], rule.heads or rule.size):
                 continue
             if rule.parts == 3 and not hasattr(modules[holder], rule.total) and not _splits_by_heads(modules[holder]):
+                continue
+            if shared and not hasattr(modules[holder], HEADS):
+                # Without places of its own in the table a block can't lose a head that another keeps.
                 continue
             heads, queries = _counts(modules, inputs, modules[holder], rule)
             more = tuple(f"{holder}.{name}" for name in POSITIONS if f"{holder}.{name}" in modules)
@@ -133,7 +137,7 @@ def attentions(module: nn.Module) -> list[Attention]:
                     heads_attribute=rule.heads,
                     total_attribute=rule.total if hasattr(modules[holder], rule.total or " ") else "",
                     table=f"{holder}.{TABLE}" if hasattr(modules[holder], TABLE) else "",
-                    shared_table=shared,
+                    places_attribute=HEADS if shared else "",
                     queries=queries,
                 )
             )

@@ -39,7 +39,7 @@ def test_every_block_of_every_encoder_is_found(kind: str) -> None:
     assert (blocks[-1].path, pairs[-1].first) == PLACES[kind]
     assert {(block.heads, block.size, block.parts) for block in blocks} == {(4, 8, 1)}
     assert {pair.neurons for pair in pairs} == {64}
-    assert {bool(block.shared_table) for block in blocks} == {kind == "mpnet"}
+    assert {bool(block.places_attribute) for block in blocks} == {kind == "mpnet"}
     for block in blocks:
         assert getattr(module.get_submodule(block.path), block.heads_attribute) == 4
         assert len(set(block.inputs)) >= 3

@@ -181,7 +181,8 @@ def main() -> None:
         write_others(arguments.corpus, out / OTHERS_FILE)
     if not taught.exists():
         folder = str(arguments.encoder or encoder())
-        typed = ["train", folder, "--data", str(movie), "--data-arg", "text=text", "--data-arg", "label=label"]
+        typed = ["train", folder, "--task", TASK, "--data", str(movie)]
+        typed += ["--data-arg", "text=text", "--data-arg", "label=label"]
         subprocess.run([sys.executable, "-m", "compressor", *typed, "--out", str(taught)], check=True)
     model = load_file(taught)
     assert isinstance(model, TorchModel)

@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from compressor.errors import InputError, did_you_mean
 from compressor.extras import require
 from compressor.factories.low_rank import RANK, use_low_rank
+from compressor.factories.own_heads import give_own_heads
 from compressor.factories.sentence_network import EMBEDDING, POOLING, SentenceNetwork
 from compressor.models import FactoryRef, TorchModel
 
@@ -79,6 +80,7 @@ def wrapped(network: nn.Module, task: str) -> TextNetwork | SentenceNetwork:
     config: Any = network.config
     # Whole texts are read once: there is no next token to keep keys and values for.
     config.use_cache = False
+    give_own_heads(network)
     if task != EMBEDDING:
         return TextNetwork(network)
     return SentenceNetwork(network, getattr(config, POOLING, "mean"))

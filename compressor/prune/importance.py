@@ -7,7 +7,7 @@ from torch import Tensor, nn
 from compressor.context import RunContext
 from compressor.data.unlabeled import only_labelled
 
-Importance = Literal["magnitude", "taylor", "bn-scale", "random"]
+Importance = Literal["magnitude", "taylor", "bn-scale", "reconstruction", "random"]
 
 
 def accumulate_gradients(module: nn.Module, ctx: RunContext, batches: int = 8) -> None:

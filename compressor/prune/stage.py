@@ -16,7 +16,8 @@ from compressor.prune.channels import prune_channels
 from compressor.prune.configuration import narrowed, width_step
 from compressor.prune.importance import Importance, accumulate_gradients
 from compressor.prune.outcome import PruneReport
-from compressor.prune.transformers import is_transformer, prune_blocks, width_in_blocks
+from compressor.prune.reconstruction import second_moments
+from compressor.prune.transformers import is_transformer, prune_blocks, readers, width_in_blocks
 from compressor.prune.width import HINT, STREAM, prune_width
 from compressor.stage import Stage, StageResult
 from compressor.training import TrainSettings, evaluate, reestimate_batchnorm
@@ -147,6 +148,11 @@ class Prune(Stage):
         if not is_transformer(module):
             if self.width:
                 raise PlanError(f"prune.width is for transformers: {type(module).__name__} is none", HINT)
+            if self.importance == "reconstruction":
+                raise PlanError(
+                    f"prune.importance = 'reconstruction' is for transformers: {type(module).__name__} is none",
+                    "magnitude, or taylor",
+                )
             return prune_channels(
                 module,
                 inputs,
@@ -157,7 +163,15 @@ class Prune(Stage):
                 ignored=self.skip,
                 seed=ctx.seed,
             )
-        ranked: dict[str, Any] = {"importance": self.importance, "seed": ctx.seed}
+        if self.width and self.importance == "reconstruction":
+            raise PlanError(
+                "prune.width has no ranking 'reconstruction': no one layer reads the residual stream",
+                f"magnitude or taylor, or {HINT}",
+            )
+        # What a trial is asked for, sizes, is the same by any ranking; this one costs minutes.
+        by_moments = self.importance == "reconstruction" and step is not None
+        plain: Importance = "magnitude" if self.importance == "reconstruction" else self.importance
+        ranked: dict[str, Any] = {"importance": plain, "seed": ctx.seed}
         wide = PruneReport({}, {})
         # All of it in the first round: of a small part rounding could leave nothing.
         if self.width and not step:
@@ -170,6 +184,8 @@ class Prune(Stage):
                     f"a larger prune.width, or {HINT}",
                 )
         heads, neurons = self._shares(ratio)
+        if by_moments:
+            ranked |= {"importance": self.importance, "moments": second_moments(module, readers(module), ctx)}
         blocks = prune_blocks(
             module, heads=part(heads), neurons=part(neurons), round_to=round_to, ignored=self.skip, **ranked
         )

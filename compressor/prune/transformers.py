@@ -1,6 +1,6 @@
 """Attention heads and feed-forward neurons physically removed from transformers of any library."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
@@ -10,6 +10,7 @@ from compressor.blocks import Attention, FeedForward, attentions, feed_forwards,
 from compressor.errors import PlanError
 from compressor.prune.importance import Importance, importance_of
 from compressor.prune.outcome import PruneReport
+from compressor.prune.reconstruction import fit_to, least_missed
 
 
 def is_transformer(module: nn.Module) -> bool:
@@ -34,6 +35,11 @@ def width_in_blocks(module: nn.Module, heads: float = 1.0, neurons: float = 1.0)
     return heads * width + neurons * sum(pair.neurons for pair in feed_forwards(module))
 
 
+def readers(module: nn.Module) -> list[str]:
+    """Paths of the layers that read what ``prune_blocks`` removes: heads, and neurons."""
+    return [block.output for block in attentions(module)] + [pair.second for pair in feed_forwards(module)]
+
+
 def prune_blocks(
     module: nn.Module,
     *,
@@ -43,6 +49,7 @@ def prune_blocks(
     round_to: int = 8,
     ignored: Sequence[str] = (),
     seed: int = 0,
+    moments: Mapping[str, Tensor] | None = None,
 ) -> PruneReport:
     """Remove whole heads and feed-forward neurons, in place; what lies between the blocks keeps its width.
 
@@ -65,28 +72,41 @@ def prune_blocks(
     """
     if importance == "bn-scale":
         raise PlanError("prune.importance = 'bn-scale': a transformer has no BatchNorm", "magnitude, or taylor")
+    known = moments or {}
     chance = torch.Generator().manual_seed(seed)
     before: dict[str, int] = {}
     kept: dict[str, str] = {}
-    for group in _groups(attentions(module)):
-        names = [block.path for block in group]
-        if _ignored(names, ignored):
-            kept.update(dict.fromkeys(names, "set in skip"))
+    for block in attentions(module):
+        if _ignored(block.path, ignored):
+            kept[block.path] = "set in skip"
             continue
-        before |= {block.path: block.heads for block in group}
-        count = max(1, round(group[0].heads * (1 - heads)))
-        if count < group[0].heads:
-            scores = torch.stack([_head_scores(module, block, importance, chance) for block in group]).sum(0)
-            _keep_heads(module, group, scores.topk(count).indices.sort().values)
+        before[block.path] = block.heads
+        count = max(1, round(block.heads * (1 - heads)))
+        if count < block.heads:
+            output = linear_at(module, block.output)
+            if importance == "reconstruction":
+                stay = least_missed(output.weight, known[block.output], block.heads, count)
+            else:
+                stay = _head_scores(module, block, importance, chance).topk(count).indices.sort().values
+            if block.output in known:
+                columns = torch.arange(block.heads * block.size).view(block.heads, -1)
+                fit_to(output, known[block.output], columns[stay].flatten())
+            _keep_heads(module, block, stay)
     for pair in feed_forwards(module):
-        if _ignored([pair.first], ignored):
+        if _ignored(pair.first, ignored):
             kept[pair.first] = "set in skip"
             continue
         before[pair.first] = pair.neurons
         count = min(pair.neurons, max(1, round(pair.neurons * (1 - neurons) / round_to)) * round_to)
         if count < pair.neurons:
-            scores = _neuron_scores(module, pair, importance, chance)
-            _keep_neurons(module, pair, scores.topk(count).indices.sort().values)
+            second = linear_at(module, pair.second)
+            if importance == "reconstruction":
+                stay = least_missed(second.weight, known[pair.second], pair.neurons, count)
+            else:
+                stay = _neuron_scores(module, pair, importance, chance).topk(count).indices.sort().values
+            if pair.second in known:
+                fit_to(second, known[pair.second], stay)
+            _keep_neurons(module, pair, stay)
     for path, child in module.named_modules():
         if isinstance(child, nn.MultiheadAttention):
             kept[path] = "torch's own attention computes the size of a head from the network's width"
@@ -97,15 +117,8 @@ def prune_blocks(
     return PruneReport(before, after, kept)
 
 
-def _groups(blocks: list[Attention]) -> list[list[Attention]]:
-    """Blocks that must keep the same heads: those that share a table of positions, else each alone."""
-    if blocks and blocks[0].shared_table:
-        return [blocks]
-    return [[block] for block in blocks]
-
-
-def _ignored(names: Sequence[str], ignored: Sequence[str]) -> bool:
-    return any(name == path or name.startswith(f"{path}.") for name in names for path in ignored)
+def _ignored(name: str, ignored: Sequence[str]) -> bool:
+    return any(name == path or name.startswith(f"{path}.") for path in ignored)
 
 
 def linear_at(module: nn.Module, path: str) -> nn.Linear:
@@ -135,30 +148,26 @@ def _neuron_scores(module: nn.Module, pair: FeedForward, importance: Importance,
     return total.cpu()
 
 
-def _keep_heads(module: nn.Module, group: list[Attention], heads: Tensor) -> None:
-    for block in group:
-        for path in block.inputs:
-            layer = linear_at(module, path)
-            # Key and value have fewer rows to a head where several query heads share one.
-            rows = torch.arange(layer.out_features).view(block.parts, block.heads, -1)
-            keep_rows(layer, rows[:, heads].flatten())
-        columns = torch.arange(block.heads * block.size).view(block.heads, -1)
-        keep_columns(linear_at(module, block.output), columns[heads].flatten())
-        holder = module.get_submodule(block.path)
-        if block.heads_attribute:
-            setattr(holder, block.heads_attribute, len(heads))
-        if block.total_attribute:
-            setattr(holder, block.total_attribute, len(heads) * block.size)
-        if block.table:
-            owner, _, name = block.table.rpartition(".")
-            table = getattr(module.get_submodule(owner), name)
-            setattr(module.get_submodule(owner), name, taken(table, 1, heads))
-    if group[0].shared_table:
-        shared: Any = module.get_submodule(group[0].shared_table)
-        shared.weight, shared.embedding_dim = taken(shared.weight, 1, heads), len(heads)
-        encoder: Any = module.get_submodule(group[0].shared_table.rpartition(".")[0])
-        if hasattr(encoder, "n_heads"):
-            encoder.n_heads = len(heads)
+def _keep_heads(module: nn.Module, block: Attention, heads: Tensor) -> None:
+    for path in block.inputs:
+        layer = linear_at(module, path)
+        # Key and value have fewer rows to a head where several query heads share one.
+        rows = torch.arange(layer.out_features).view(block.parts, block.heads, -1)
+        keep_rows(layer, rows[:, heads].flatten())
+    columns = torch.arange(block.heads * block.size).view(block.heads, -1)
+    keep_columns(linear_at(module, block.output), columns[heads].flatten())
+    holder = module.get_submodule(block.path)
+    if block.heads_attribute:
+        setattr(holder, block.heads_attribute, len(heads))
+    if block.total_attribute:
+        setattr(holder, block.total_attribute, len(heads) * block.size)
+    if block.table:
+        owner, _, name = block.table.rpartition(".")
+        table = getattr(module.get_submodule(owner), name)
+        setattr(module.get_submodule(owner), name, taken(table, 1, heads))
+    if block.places_attribute:
+        places = getattr(holder, block.places_attribute)
+        setattr(holder, block.places_attribute, [places[head] for head in heads.tolist()])
 
 
 def _keep_neurons(module: nn.Module, pair: FeedForward, neurons: Tensor) -> None:

@@ -58,8 +58,10 @@ def test_as_many_heads_less_as_width_can_be_said(kind: str) -> None:
     info = narrowed(model.info, model.module)
     assert info.factory is not None
     config = config_of(info.factory.arguments["config"])
-    assert (config.hidden_size, config.num_attention_heads) == (24, 3)
-    assert is_expressible(model.module, info)
+    # MPNet's table of positions keeps a column for every head that there was: each block reads others of them.
+    said = kind != "mpnet"
+    assert (config.hidden_size, config.num_attention_heads) == (24, 3 if said else 4)
+    assert is_expressible(model.module, info) == said
 
 
 @pytest.mark.parametrize("kind", small_texts.DECODERS)

@@ -112,6 +112,29 @@ def test_a_narrower_encoder_learns_from_the_wider_ones_states(tmp_path: Path, im
     small_texts.answers(model, small_texts.inputs_of(model))
 
 
+@pytest.mark.parametrize("steps", [1, 2])
+def test_heads_and_neurons_that_the_others_can_stand_in_for(tmp_path: Path, steps: int) -> None:
+    model = small_texts.encoder("mpnet")
+    ctx = small_texts.text_context(tmp_path, small_texts.encoder("mpnet"), small_texts.sentence_data(model))
+    stage = Prune(heads=0.5, neurons=0.75, importance="reconstruction", steps=steps, train=ONCE)
+    stage.check(model, ctx)
+    result = stage.run(model, ctx)
+    assert isinstance(result.model, TorchModel)
+    assert {block.heads for block in attentions(result.model.module)} == {2}
+    assert {pair.neurons for pair in feed_forwards(result.model.module)} == {16}
+
+
+def test_reconstruction_is_of_heads_and_neurons_alone(tmp_path: Path) -> None:
+    stage = Prune(ratio=0.5, importance="reconstruction", train=ONCE)
+    with pytest.raises(PlanError, match="'reconstruction' is for transformers: "):
+        stage.check(small.small_model(), small.small_context(tmp_path))
+    model = small_texts.encoder("bert")
+    with pytest.raises(PlanError, match=r"prune.width has no ranking 'reconstruction'"):
+        Prune(width=0.25, importance="reconstruction", train=ONCE).check(
+            model, small_texts.text_context(tmp_path, model)
+        )
+
+
 def test_rounds_share_out_what_is_set_for_heads_and_neurons(tmp_path: Path) -> None:
     model, notes = narrow(tmp_path, Prune(heads=0.5, neurons=0.75, width=0.25, steps=2, train=ONCE))
     assert {block.heads for block in attentions(model.module)} == {2}

@@ -166,16 +166,22 @@ def test_skipped_blocks_stay() -> None:
     assert not any(path.startswith(skipped) for path in report.before)
 
 
-def test_blocks_that_share_a_table_of_positions_lose_the_same_heads() -> None:
+def test_blocks_that_share_a_table_of_positions_keep_heads_of_their_own() -> None:
     module, _ = network("mpnet")
     table = module.get_submodule("network.mpnet.encoder.relative_attention_bias")
     columns = table.weight.clone()
-    old = [module.get_submodule(block.output).weight.clone().view(32, 4, 8) for block in attentions(module)]
+    blocks = attentions(module)
+    kept = [(0, 3), (1, 2), (0, 1), (2, 3)]
+    for block, heads in zip(blocks, kept, strict=True):
+        for head in heads:
+            loud(module, block.inputs[0], head, block.size)
     prune_blocks(module, heads=0.5, neurons=0.0)
-    places = [head for head in range(4) if any(torch.equal(columns[:, head], column) for column in table.weight.T)]
-    assert len(places) == 2 and table.embedding_dim == 2
-    for block, before in zip(attentions(module), old, strict=True):
-        assert torch.equal(module.get_submodule(block.output).weight.view(32, 2, 8), before[:, places])
+    assert [tuple(module.get_submodule(block.path).heads) for block in attentions(module)] == kept
+    assert torch.equal(table.weight, columns)
+    # What is pruned again counts places in the table, not in what is left.
+    loud(module, blocks[3].inputs[0], 1, blocks[3].size * 2)
+    prune_blocks(module, heads=0.5, neurons=0.0)
+    assert module.get_submodule(blocks[3].path).heads in ([2], [3])
 
 
 def test_only_transformers_and_their_rankings() -> None:
