@@ -37,7 +37,7 @@ def give_own_heads(network: nn.Module) -> None:
     for child in network.modules():
         if type(child).__name__ == "MPNetSelfAttention":
             block: Any = child
-            block.__class__ = _with_own_heads(type(child))
+            block.__class__ = _with_own_heads(block.__class__)
             block.heads = list(range(block.num_attention_heads))
 
 

@@ -185,7 +185,7 @@ class Prune(Stage):
                 )
         heads, neurons = self._shares(ratio)
         if by_moments:
-            ranked |= {"importance": self.importance, "moments": second_moments(module, readers(module), ctx)}
+            ranked["importance"] = second_moments(module, readers(module), ctx)
         blocks = prune_blocks(
             module, heads=part(heads), neurons=part(neurons), round_to=round_to, ignored=self.skip, **ranked
         )

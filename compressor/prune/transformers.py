@@ -1,6 +1,6 @@
 """Attention heads and feed-forward neurons physically removed from transformers of any library."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -45,11 +45,10 @@ def prune_blocks(
     *,
     heads: float,
     neurons: float,
-    importance: Importance = "magnitude",
+    importance: Importance | Mapping[str, Tensor] = "magnitude",
     round_to: int = 8,
     ignored: Sequence[str] = (),
     seed: int = 0,
-    moments: Mapping[str, Tensor] | None = None,
 ) -> PruneReport:
     """Remove whole heads and feed-forward neurons, in place; what lies between the blocks keeps its width.
 
@@ -62,7 +61,9 @@ def prune_blocks(
             key/value head, it goes with all of them.
         neurons: Share removed of each feed-forward's neurons, and of the gate that they are multiplied with.
         importance: ``magnitude`` is the L2 norm of what belongs to a head or neuron, ``taylor`` the sum of
-            ``|weight * gradient|`` over it, ``random`` the control.
+            ``|weight * gradient|`` over it, ``random`` the control. Of all ``readers``' ``second_moments`` (in a
+            profile ``reconstruction``) those stay without which a reader's outputs change least, and its weights
+            are fitted to them.
         round_to: Neurons that stay are a multiple of this.
         ignored: Paths; blocks under them are left alone.
         seed: Of the random ranking.
@@ -72,8 +73,7 @@ def prune_blocks(
     """
     if importance == "bn-scale":
         raise PlanError("prune.importance = 'bn-scale': a transformer has no BatchNorm", "magnitude, or taylor")
-    known = moments or {}
-    chance = torch.Generator().manual_seed(seed)
+    rank = _ranking(module, importance, seed)
     before: dict[str, int] = {}
     kept: dict[str, str] = {}
     for block in attentions(module):
@@ -83,15 +83,7 @@ def prune_blocks(
         before[block.path] = block.heads
         count = max(1, round(block.heads * (1 - heads)))
         if count < block.heads:
-            output = linear_at(module, block.output)
-            if importance == "reconstruction":
-                stay = least_missed(output.weight, known[block.output], block.heads, count)
-            else:
-                stay = _head_scores(module, block, importance, chance).topk(count).indices.sort().values
-            if block.output in known:
-                columns = torch.arange(block.heads * block.size).view(block.heads, -1)
-                fit_to(output, known[block.output], columns[stay].flatten())
-            _keep_heads(module, block, stay)
+            _keep_heads(module, block, rank(block, count))
     for pair in feed_forwards(module):
         if _ignored(pair.first, ignored):
             kept[pair.first] = "set in skip"
@@ -99,14 +91,7 @@ def prune_blocks(
         before[pair.first] = pair.neurons
         count = min(pair.neurons, max(1, round(pair.neurons * (1 - neurons) / round_to)) * round_to)
         if count < pair.neurons:
-            second = linear_at(module, pair.second)
-            if importance == "reconstruction":
-                stay = least_missed(second.weight, known[pair.second], pair.neurons, count)
-            else:
-                stay = _neuron_scores(module, pair, importance, chance).topk(count).indices.sort().values
-            if pair.second in known:
-                fit_to(second, known[pair.second], stay)
-            _keep_neurons(module, pair, stay)
+            _keep_neurons(module, pair, rank(pair, count))
     for path, child in module.named_modules():
         if isinstance(child, nn.MultiheadAttention):
             kept[path] = "torch's own attention computes the size of a head from the network's width"
@@ -115,6 +100,31 @@ def prune_blocks(
     after = {block.path: block.heads for block in attentions(module) if block.path in before}
     after |= {pair.first: pair.neurons for pair in feed_forwards(module) if pair.first in before}
     return PruneReport(before, after, kept)
+
+
+def _ranking(
+    module: nn.Module, importance: Importance | Mapping[str, Tensor], seed: int
+) -> Callable[[Attention | FeedForward, int], Tensor]:
+    """What says which heads or neurons of a block stay, when so many do."""
+    chance = torch.Generator().manual_seed(seed)
+
+    def by_scores(block: Attention | FeedForward, count: int) -> Tensor:
+        assert isinstance(importance, str)
+        if isinstance(block, Attention):
+            scores = _head_scores(module, block, importance, chance)
+        else:
+            scores = _neuron_scores(module, block, importance, chance)
+        return scores.topk(count).indices.sort().values
+
+    def by_moments(block: Attention | FeedForward, count: int) -> Tensor:
+        assert not isinstance(importance, str)
+        path, units = (block.output, block.heads) if isinstance(block, Attention) else (block.second, block.neurons)
+        reader, moments = linear_at(module, path), importance[path]
+        stay = least_missed(reader.weight, moments, units, count)
+        fit_to(reader, moments, torch.arange(reader.in_features).view(units, -1)[stay].flatten())
+        return stay
+
+    return by_scores if isinstance(importance, str) else by_moments
 
 
 def _ignored(name: str, ignored: Sequence[str]) -> bool:

@@ -10,8 +10,9 @@ from torch import Tensor, nn
 
 from compressor.blocks import attentions, feed_forwards
 from compressor.prune import reconstruction
+from compressor.prune.importance import Importance
 from compressor.prune.reconstruction import fit_to, least_missed, second_moments
-from compressor.prune.transformers import prune_blocks
+from compressor.prune.transformers import prune_blocks, readers
 
 
 def related(rows: int, inputs: int, seed: int = 0) -> Tensor:
@@ -121,20 +122,14 @@ def test_a_network_with_copies_of_its_neurons_and_heads_answers_as_before(tmp_pa
             first = module.get_submodule(pair.first)
             for tensor in (first.weight, first.bias):
                 tensor[32:] = tensor[:32]
-    layers = [block.output for block in attentions(module)] + [pair.second for pair in feed_forwards(module)]
-    moments = second_moments(module, layers, ctx)
+    moments = second_moments(module, readers(module), ctx)
     inputs = small_texts.inputs_of(model)
     wanted = module(*inputs).detach()
     differences = {}
-    for importance in ("reconstruction", "magnitude"):
+    rankings: dict[str, Importance | dict[str, Tensor]] = {"reconstruction": moments, "magnitude": "magnitude"}
+    for name, importance in rankings.items():
         pruned = copy.deepcopy(module)
-        prune_blocks(
-            pruned,
-            heads=0.5,
-            neurons=0.5,
-            importance=importance,  # type: ignore[arg-type]
-            moments=moments if importance == "reconstruction" else None,
-        )
-        differences[importance] = float((pruned(*inputs).detach() - wanted).abs().max())
+        prune_blocks(pruned, heads=0.5, neurons=0.5, importance=importance)
+        differences[name] = float((pruned(*inputs).detach() - wanted).abs().max())
     assert differences["reconstruction"] < 1e-3 * float(wanted.abs().max())
     assert differences["magnitude"] > 10 * differences["reconstruction"]
