@@ -46,7 +46,11 @@ class Prune(Stage):
     budget: PruneBudget | None = Field(
         default=None, description="what may remain: one of macs, params, size, size_mb, latency, latency_ms"
     )
-    importance: Importance = Field(default="magnitude", description="which channels go first; random is the control")
+    importance: Importance = Field(
+        default="magnitude",
+        description="which channels go first; 'reconstruction', for transformers, keeps heads and neurons that can "
+        "stand in for the rest, and fits what reads them; random is the control",
+    )
     scope: Literal["local", "global"] = Field(
         default="local", description="the ratio holds in every layer, or over all layers together"
     )
