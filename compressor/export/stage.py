@@ -29,6 +29,7 @@ from compressor.measure import (
 from compressor.models import Form, OnnxModel, QuantizedModel, TorchForm, TorchModel
 from compressor.report import Parity
 from compressor.runners import OnnxRunner, TorchRunner, available
+from compressor.runners.saturation import int8_saturates
 from compressor.stage import Stage, StageResult
 
 COMPARED_SAMPLES = 2000
@@ -124,7 +125,8 @@ class Export(Stage):
             raise StageError(
                 f"{exported.path} is not the network it was made of: {what} for "
                 f"{compared.agreement:.1%} of {compared.samples} inputs, wanted {self.min_agreement:.1%} "
-                f"(mean difference {compared.mean_abs_error:.3g}, logits spread {compared.logit_std:.3g})",
+                f"(mean difference {compared.mean_abs_error:.3g}, logits spread {compared.logit_std:.3g})"
+                f"{_why(model)}",
                 "compress measure the file; --set export.min_agreement=... if this is known and accepted",
             )
         return compared
@@ -265,3 +267,13 @@ def _verdict(fp32_ms: float, int8_ms: float) -> str:
     if int8_ms > fp32_ms / (1 + NOISE):
         return f"int8 is as fast as the same network in fp32 on this machine, within {NOISE:.0%} ({figures})"
     return f"int8 is {fp32_ms / int8_ms:.2f} times faster than the same network in fp32 on this machine ({figures})"
+
+
+def _why(model: TorchForm) -> str:
+    """What may make an int8 file answer otherwise on this very CPU; empty where nothing does."""
+    if not isinstance(model, QuantizedModel) or not int8_saturates():
+        return ""
+    return (
+        "; this CPU has no VNNI, and ONNX Runtime's int8 products overflow on it: "
+        "run compress on a CPU like the target's"
+    )
