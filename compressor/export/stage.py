@@ -28,8 +28,7 @@ from compressor.measure import (
 )
 from compressor.models import Form, OnnxModel, QuantizedModel, TorchForm, TorchModel
 from compressor.report import Parity
-from compressor.runners import OnnxRunner, TorchRunner, available
-from compressor.runners.saturation import int8_saturates
+from compressor.runners import OnnxRunner, TorchRunner, available, int8_saturates
 from compressor.stage import Stage, StageResult
 
 COMPARED_SAMPLES = 2000

@@ -4,6 +4,7 @@ from compressor.runners.choose import available, runner_for
 from compressor.runners.engine import EngineRunner
 from compressor.runners.onnx import OnnxRunner
 from compressor.runners.protocol import Arrays, Runner, arrays_of, as_network
+from compressor.runners.saturation import int8_saturates
 from compressor.runners.torch import TorchRunner
 
 __all__ = [
@@ -15,5 +16,6 @@ __all__ = [
     "arrays_of",
     "as_network",
     "available",
+    "int8_saturates",
     "runner_for",
 ]
