@@ -270,7 +270,8 @@ def _verdict(fp32_ms: float, int8_ms: float) -> str:
 
 def _why(model: TorchForm) -> str:
     """What may make an int8 file answer otherwise on this very CPU; empty where nothing does."""
-    if not isinstance(model, QuantizedModel) or not int8_saturates():
+    # TensorRT's graph is compared in float.
+    if not isinstance(model, QuantizedModel) or model.spec.scheme != "onnxruntime-cpu" or not int8_saturates():
         return ""
     return (
         "; this CPU has no VNNI, and ONNX Runtime's int8 products overflow on it: "
