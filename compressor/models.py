@@ -84,7 +84,8 @@ class Quantizer(_Frozen):
         name: Unique; the name of the quantizer's submodule in the graph.
         node: The ``torch.export`` graph node whose output (activation) or whose weight (weight) it takes.
         role: What it quantizes.
-        dtype: ``uint8`` asymmetric, or ``int8`` symmetric with zero_point 0.
+        dtype: ``uint8`` asymmetric, or ``int8`` symmetric with zero_point 0; of weights also ``int4``, which the
+            file holds and the runtime widens to int8.
         axis: The channel axis of a per-channel weight quantizer; None is per-tensor.
         users: The node names that read the quantized value; empty means every user.
         shares: Name of the quantizer whose scale this one shares; empty for its own.
@@ -93,7 +94,7 @@ class Quantizer(_Frozen):
     name: str
     node: str
     role: Literal["activation", "weight"]
-    dtype: Literal["uint8", "int8"]
+    dtype: Literal["uint8", "int8", "int4"]
     axis: int | None = None
     users: tuple[str, ...] = ()
     shares: str = ""

@@ -18,7 +18,12 @@ from torch import Tensor, nn
 from compressor.axes import dynamic_axes
 from compressor.errors import DiskFullError, StageError
 from compressor.export.half import to_half
-from compressor.export.integers import look_up_integers, store_integer_biases, store_integer_weights
+from compressor.export.integers import (
+    look_up_integers,
+    pack_four_bits,
+    store_integer_biases,
+    store_integer_weights,
+)
 from compressor.export.sums import keep_sums_apart
 from compressor.factories.sentence_network import EMBEDDING
 from compressor.models import InputSpec, ModelInfo, OnnxModel, QuantizedModel, TorchForm
@@ -56,10 +61,11 @@ def export_onnx(form: TorchForm, path: Path, example_inputs: tuple[Tensor, ...],
     output = OUTPUT_NAMES.get(form.info.task, OUTPUT_NAME)
     proto = _to_proto(module, inputs, (names, output), opset, longest)
     if isinstance(form, QuantizedModel):
-        store_integer_weights(proto)
+        narrow = store_integer_weights(proto)
         look_up_integers(proto)
         if form.spec.scheme == "onnxruntime-cpu":
             store_integer_biases(proto)
+        pack_four_bits(proto, narrow)
         if form.spec.rest == "float16":
             to_half(proto)
     if not (isinstance(form, QuantizedModel) and form.spec.scheme == "tensorrt"):

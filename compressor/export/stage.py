@@ -158,7 +158,10 @@ class Export(Stage):
             return OnnxModel(exported.path, exported.info, "fp32")
         twin.path.unlink()
         if self.dynamic and is_text_network(model.info.factory):
-            self._try_dynamic(model, exported, inputs, ctx, metrics, notes)
+            if any(quantizer.dtype == "int4" for quantizer in model.spec.quantizers):
+                notes.append("dynamic int8 was not tried: its weights have 8 bits in the file, these have 4")
+            else:
+                self._try_dynamic(model, exported, inputs, ctx, metrics, notes)
         return exported
 
     def _try_dynamic(

@@ -4,14 +4,19 @@ from collections.abc import Callable
 from typing import Any
 
 import torch
+from onnx import TensorProto
 from torch import Tensor, nn
 
 # The smallest scale that half precision holds without losing bits.
 SMALLEST_HALF_SCALE = 2.0**-14
 SMALLEST_SCALE = 1e-12
-# Symmetric weights leave -128 unused, so that a weight and its negative are equally far off.
-WEIGHT_LIMIT = 127
+# Symmetric weights leave the lowest integer unused, so that a weight and its negative are equally far off.
+WEIGHT_LIMITS = {8: 127, 4: 7}
+# Shares of the largest magnitude among which a scale of few bits is looked for.
+SHARES = tuple(share / 20 for share in range(20, 7, -1))
 ONNX_OPSET = 19
+# The first with tensors of 4 bits.
+FOUR_BITS_OPSET = 21
 Limits = tuple[int, int]
 Observe = Callable[[Tensor], None]
 
@@ -36,9 +41,9 @@ def asymmetric_parameters(low: Tensor, high: Tensor) -> tuple[Tensor, Tensor]:
     return scale, (-low / scale).round().clamp(0, 255)
 
 
-def symmetric_scale(largest: Tensor, *, half: bool = False) -> Tensor:
-    """``largest / 127``; with ``half`` a value that half precision holds exactly, never below 2**-14."""
-    scale = (largest / WEIGHT_LIMIT).clamp(min=SMALLEST_SCALE)
+def symmetric_scale(largest: Tensor, *, half: bool = False, bits: int = 8) -> Tensor:
+    """``largest / 127`` (``/ 7`` of 4 bits); with ``half`` what half precision holds exactly, never below 2**-14."""
+    scale = (largest / WEIGHT_LIMITS[bits]).clamp(min=SMALLEST_SCALE)
     return scale.half().float().clamp(min=SMALLEST_HALF_SCALE) if half else scale
 
 
@@ -114,22 +119,27 @@ class SharedQuantizer(nn.Module):
 
 
 class WeightQuantizer(nn.Module):
-    """Rounds a weight to int8 around 0, with one scale per output channel.
+    """Rounds a weight to integers around 0, with one scale per output channel.
 
-    In training the scales follow the weights; in eval mode they stay what they were at the last step.
+    Scales of 8 bits follow the weights in training, and stay what they were at the last step in eval mode. Those of 4
+    bits change by ``fit_to`` alone: 15 values can't reach the largest weights and tell the small ones apart, so the
+    largest are clipped where that makes the squared error least, which takes a search.
 
     Args:
         channels: How many output channels.
         axis: Where they lie.
+        bits: 8 or 4.
         half_scale: Keep to scales that half precision holds.
     """
 
     scale: Tensor
     zero_point: Tensor
 
-    def __init__(self, channels: int, axis: int = 0, *, half_scale: bool = False) -> None:
+    def __init__(self, channels: int, axis: int = 0, *, bits: int = 8, half_scale: bool = False) -> None:
         super().__init__()
         self.axis = axis
+        self.bits = bits
+        self.limit = WEIGHT_LIMITS[bits]
         self.half_scale = half_scale
         self.enabled = True
         self.register_buffer("scale", torch.ones(channels))
@@ -137,29 +147,51 @@ class WeightQuantizer(nn.Module):
 
     @torch.no_grad()
     def fit_to(self, weight: Tensor) -> None:
-        """Set each channel's scale to its largest magnitude / 127."""
+        """Set each channel's scale: its largest magnitude / 127; of 4 bits that of the least squared error."""
+        weight = weight.detach().float()
         others = [axis for axis in range(weight.dim()) if axis != self.axis]
-        self.scale.copy_(symmetric_scale(weight.detach().float().abs().amax(others), half=self.half_scale))
+        largest = weight.abs().amax(others)
+        self.scale.copy_(symmetric_scale(largest, half=self.half_scale, bits=self.bits))
+        if self.bits == 8:
+            return
+        best, least = self.scale.clone(), torch.full_like(largest, torch.inf)
+        for share in SHARES:
+            self.scale.copy_(symmetric_scale(share * largest, half=self.half_scale, bits=self.bits))
+            error = (self._round(weight) - weight).square().sum(others)
+            best, least = torch.where(error < least, self.scale, best), torch.minimum(error, least)
+        self.scale.copy_(best)
 
     def forward(self, weight: Tensor) -> Tensor:
         """Round to the grid; the same shape, float32."""
         if torch.onnx.is_in_onnx_export():
             zero_point = torch.zeros_like(self.scale, dtype=torch.int8)
-            return _quantize_dequantize(weight, self.scale, zero_point, axis=self.axis)
+            return _quantize_dequantize(weight, self.scale, zero_point, axis=self.axis, bits=self.bits)
         if not self.enabled:
             return weight
-        if self.training:
+        if self.training and self.bits == 8:
             self.fit_to(weight)
+        return self._round(weight.float())
+
+    def _round(self, weight: Tensor) -> Tensor:
         return torch.fake_quantize_per_channel_affine(
-            weight.float(), self.scale, self.zero_point, self.axis, -WEIGHT_LIMIT, WEIGHT_LIMIT
+            weight, self.scale, self.zero_point, self.axis, -self.limit, self.limit
         )
 
 
-def _quantize_dequantize(x: Tensor, scale: Tensor, zero_point: Tensor, axis: int | None = None) -> Tensor:
+def _quantize_dequantize(
+    x: Tensor, scale: Tensor, zero_point: Tensor, axis: int | None = None, bits: int = 8
+) -> Tensor:
     """The pair of ONNX operators that a runtime reads as "this tensor is integers"."""
     attributes: dict[str, Any] = {} if axis is None else {"axis": axis}
+    # torch has no type of 4 bits to say it with; the export packs what is marked so.
+    marked = attributes if bits == 8 else {**attributes, "output_dtype": int(TensorProto.INT4)}
     quantized = torch.onnx.ops.symbolic(
-        "QuantizeLinear", (x, scale, zero_point), attributes, dtype=zero_point.dtype, shape=x.shape, version=ONNX_OPSET
+        "QuantizeLinear",
+        (x, scale, zero_point),
+        marked,
+        dtype=zero_point.dtype,
+        shape=x.shape,
+        version=ONNX_OPSET if bits == 8 else FOUR_BITS_OPSET,
     )
     return torch.onnx.ops.symbolic(
         "DequantizeLinear", (quantized, scale, zero_point), attributes, dtype=x.dtype, shape=x.shape, version=ONNX_OPSET

@@ -10,12 +10,15 @@ addition; TensorRT fuses the rest by itself and refuses a zero_point.
 
 from collections.abc import Sequence
 from fnmatch import fnmatchcase
+from typing import Literal
 
 import torch
 from torch import fx
 
+from compressor.errors import PlanError
 from compressor.models import QuantizationSpec, Quantizer
 from compressor.quantize import operators as ops
+from compressor.quantize.fake_quant import FOUR_BITS_OPSET
 from compressor.quantize.operators import is_clipped_at_zero, layer_name, sources, spatial_size
 from compressor.target import Target
 
@@ -26,14 +29,22 @@ COMPUTED = "its weight is computed, not stored"
 TABLE_ROWS = 64
 
 
-def place(graph_module: fx.GraphModule, target: Target, skip: Sequence[str] = ()) -> QuantizationSpec:
+def place(
+    graph_module: fx.GraphModule, target: Target, skip: Sequence[str] = (), weight_bits: Literal[4, 8] = 8
+) -> QuantizationSpec:
     """Choose the quantizers for a captured graph.
 
     Args:
         graph_module: From ``capture``.
         target: Its runtime chooses the rules.
         skip: Patterns of layer names to leave in float, ``"layer4.*"``.
+        weight_bits: Of weights and tables.
+
+    Raises:
+        PlanError: The target can't hold, or can't use, weights of 4 bits.
     """
+    if weight_bits == 4:
+        _check_four_bits(target)
     nodes = list(graph_module.graph.nodes)
     float_layers, weighted = _sort_layers(nodes, skip)
     if target.runtime == "tensorrt":
@@ -43,8 +54,9 @@ def place(graph_module: fx.GraphModule, target: Target, skip: Sequence[str] = ()
         activations = _OnnxRuntimeRules(nodes, weighted).place()
         scheme, rest = "onnxruntime-cpu", "float32"
     tables = [] if scheme == "tensorrt" else _tables(nodes, skip, float_layers)
+    dtype: Literal["int4", "int8"] = "int4" if weight_bits == 4 else "int8"
     weights = [
-        Quantizer(name=f"quantize_weight_{node.name}", node=node.name, role="weight", dtype="int8", axis=axis)
+        Quantizer(name=f"quantize_weight_{node.name}", node=node.name, role="weight", dtype=dtype, axis=axis)
         for chosen, axis in ((weighted, 0), (tables, 1))
         for node in chosen
     ]
@@ -55,6 +67,19 @@ def place(graph_module: fx.GraphModule, target: Target, skip: Sequence[str] = ()
         float_layers=float_layers,
         torch_version=torch.__version__,
     )
+
+
+def _check_four_bits(target: Target) -> None:
+    if target.runtime != "onnxruntime":
+        raise PlanError(
+            f"quantize.weight_bits=4: {target.runtime} multiplies no integers by weights of 4 bits",
+            "--set quantize.weight_bits=8",
+        )
+    if target.opset < FOUR_BITS_OPSET:
+        raise PlanError(
+            f"quantize.weight_bits=4: tensors of 4 bits need opset {FOUR_BITS_OPSET}, target.opset is {target.opset}",
+            f"--set target.opset={FOUR_BITS_OPSET}, which ONNX Runtime 1.20 and later read",
+        )
 
 
 def _sort_layers(nodes: list[fx.Node], skip: Sequence[str]) -> tuple[dict[str, str], list[fx.Node]]:

@@ -9,6 +9,7 @@ from onnx import TensorProto, helper, numpy_helper
 from compressor.export.integers import (
     drop_unused,
     look_up_integers,
+    pack_four_bits,
     store_integer_biases,
     store_integer_weights,
 )
@@ -146,3 +147,24 @@ def test_an_encoder_s_words_stay_integers_until_they_are_looked_up(int8_encoder_
     # 120 words and 64 positions; the two types of a pair are too few to be worth it.
     assert {(values[name].shape[0], values[name].dtype.name) for name in tables} >= {(120, "int8"), (64, "int8")}
     assert not any(value.dtype == np.float32 and value.shape in ((120, 32), (64, 32)) for value in values.values())
+
+
+def test_four_bits_are_packed_and_widened_on_loading() -> None:
+    proto = graph_of()
+    proto.opset_import[0].version = 21
+    marked = next(node for node in proto.graph.node if node.output[0] == "w_q")
+    marked.attribute.append(helper.make_attribute("output_dtype", TensorProto.INT4))
+    scale = next(tensor for tensor in proto.graph.initializer if tensor.name == "w_scale")
+    scale.CopyFrom(numpy_helper.from_array(np.array([0.2, 0.25], np.float32), "w_scale"))
+    names = store_integer_weights(proto)
+    store_integer_biases(proto)
+    assert names == ["w_q"]
+    given = {"x": np.array([[0.5, -1.0], [3.0, 2.0]], np.float32)}
+    as_int8 = onnxruntime.InferenceSession(proto.SerializeToString()).run(None, given)[0]
+    pack_four_bits(proto, names)
+    onnx.checker.check_model(proto, full_check=True)
+    packed = next(tensor for tensor in proto.graph.initializer if tensor.name == "w_q_int4")
+    # 1.27 / 0.2 = 6.35, -0.015 / 0.2 = -0.075; 2.54 / 0.25 = 10.16, which 4 bits don't hold, 0.03 / 0.25 = 0.12.
+    assert numpy_helper.to_array(packed).astype(int).tolist() == [[6, 0], [7, 0]]
+    assert packed.raw_data == bytes([0x06, 0x07])
+    assert onnxruntime.InferenceSession(proto.SerializeToString()).run(None, given)[0].tolist() == as_int8.tolist()

@@ -127,3 +127,27 @@ def test_a_shared_grid_is_the_sources() -> None:
     assert torch.equal(SharedQuantizer(source, rounds=True)(x), source(x))
     assert torch.equal(SharedQuantizer(source, rounds=False)(x), x)
     assert not SharedQuantizer(source, rounds=True).state_dict()
+
+
+def test_a_scale_of_four_bits_loses_least() -> None:
+    weight = torch.randn(3, 200)
+    weight[0, 0] = 9.0
+    quantizer = WeightQuantizer(3, bits=4)
+    quantizer.fit_to(weight)
+    for channel, scale in zip(weight, quantizer.scale, strict=True):
+        tried = channel.abs().max() / 7 * torch.linspace(0.4, 1, 13)
+        errors = [((channel / one).round().clamp(-7, 7) * one - channel).square().sum() for one in tried]
+        assert float(scale) == pytest.approx(float(tried[int(torch.stack(errors).argmin())]))
+    # One value far out is clipped; even ones reach the largest.
+    assert 7 * quantizer.scale[0] < 9
+    quantizer.fit_to(torch.tensor([[-7.0, 7.0], [3.5, 0.5], [0.7, 0.1]]))
+    assert torch.allclose(quantizer.scale, torch.tensor([1.0, 0.5, 0.1]))
+    assert quantizer(weight).unique(dim=1).shape[1] <= 200
+    assert all(len(row.unique()) <= 15 for row in quantizer(weight))
+
+
+def test_scales_of_four_bits_change_by_fitting_alone() -> None:
+    quantizer = WeightQuantizer(1, bits=4)
+    quantizer.fit_to(torch.tensor([[0.7, -0.2]]))
+    quantizer.train()(torch.tensor([[1.4, -0.2]]))
+    assert float(quantizer.scale) == pytest.approx(0.1)

@@ -8,6 +8,7 @@ import torch
 from nets import SIZE, Branches, Gated, mobilenet_v2, resnet18, settled, vgg
 from torch import fx, nn
 
+from compressor.errors import PlanError
 from compressor.models import QuantizationSpec, Quantizer
 from compressor.quantize import capture, place
 from compressor.target import Target
@@ -199,3 +200,19 @@ def test_small_tables_and_those_with_several_readers_stay(rows: int, count: int)
     torch.manual_seed(0)
     graph = capture(Tables(rows).eval(), (torch.randint(0, 60, (2, 5)),))
     assert len(tables_of(place(graph, CPU))) == count
+
+
+def test_four_bits_for_weights_alone() -> None:
+    spec = place(capture(settled(vgg), EXAMPLE), Target(runtime="onnxruntime", opset=21), weight_bits=4)
+    assert {(quantizer.role, quantizer.dtype) for quantizer in spec.quantizers} == {
+        ("weight", "int4"),
+        ("activation", "uint8"),
+    }
+
+
+@pytest.mark.parametrize(
+    ("target", "reason"), [(CPU, "target.opset is 20"), (GPU, "tensorrt multiplies no integers by weights of 4 bits")]
+)
+def test_four_bits_are_refused_where_they_are_of_no_use(target: Target, reason: str) -> None:
+    with pytest.raises(PlanError, match=reason):
+        place(capture(settled(vgg), EXAMPLE), target, weight_bits=4)

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import onnx
 import pytest
 import torch
 from static_ptq import quantized_by_onnxruntime
@@ -54,6 +55,32 @@ def test_the_better_is_kept_and_the_file_agrees(
     assert np.abs(found - expected).mean() <= 0.05 * expected.std()
     assert abs(score(found, data) - score(expected, data)) <= 0.003
     assert score(found, data) >= 0.9
+
+
+def test_weights_of_four_bits(trained: TorchModel, data: Data, context: Context, tmp_path: Path) -> None:
+    target = Target(runtime="onnxruntime", opset=21)
+    inputs = data.batch("train", torch.arange(2)).inputs
+    paths = {}
+    for bits in (8, 4):
+        result = Quantize(train=SHORT, weight_bits=bits).run(trained, context(target, name=f"bits-{bits}"))
+        model = result.model
+        paths[bits] = export_onnx(model, tmp_path / f"{bits}.onnx", inputs, opset=target.opset).path
+    graph = onnx.load(paths[4]).graph
+    packed = [tensor for tensor in graph.initializer if tensor.data_type == onnx.TensorProto.INT4]
+    weights = [parameter.numel() for parameter in trained.module.parameters() if parameter.dim() > 1]
+    assert sum(len(tensor.raw_data) for tensor in packed) == sum(weights) / 2
+    assert paths[4].stat().st_size < paths[8].stat().st_size - 0.4 * sum(weights)
+    with torch.no_grad():
+        expected = model.module(*data.batch("test", torch.arange(len(data.test))).inputs).numpy()
+    found = answers(paths[4], data)
+    assert np.abs(found - expected).mean() <= 0.05 * expected.std()
+    assert score(found, data) >= 0.9
+    kernels = []
+    for path in paths.values():
+        with OnnxRunner(path, optimized_path=path.with_suffix(".run")):
+            kernels.append([node.op_type for node in onnx.load(path.with_suffix(".run")).graph.node])
+    # The same kernels: what is packed in the file is int8 when it runs.
+    assert kernels[0] == kernels[1]
 
 
 def test_it_repeats_to_the_bit(trained: TorchModel, context: Context) -> None:
