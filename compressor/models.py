@@ -77,6 +77,9 @@ class ModelInfo(_Frozen):
     sha256: str = Field(default="", description="of the file, or of the weights where there is no file")
 
 
+WeightBits = Literal[4, 7, 8]
+
+
 class Quantizer(_Frozen):
     """One place in the graph where values become integers.
 
@@ -84,20 +87,21 @@ class Quantizer(_Frozen):
         name: Unique; the name of the quantizer's submodule in the graph.
         node: The ``torch.export`` graph node whose output (activation) or whose weight (weight) it takes.
         role: What it quantizes.
-        dtype: ``uint8`` asymmetric, or ``int8`` symmetric with zero_point 0; of weights also ``int4``, which the
-            file holds and the runtime widens to int8.
+        dtype: ``uint8`` asymmetric, or ``int8`` symmetric with zero_point 0.
         axis: The channel axis of a per-channel weight quantizer; None is per-tensor.
         users: The node names that read the quantized value; empty means every user.
         shares: Name of the quantizer whose scale this one shares; empty for its own.
+        bits: Of a weight, how many of int8 it uses; those of 4 are packed in the file.
     """
 
     name: str
     node: str
     role: Literal["activation", "weight"]
-    dtype: Literal["uint8", "int8", "int4"]
+    dtype: Literal["uint8", "int8"]
     axis: int | None = None
     users: tuple[str, ...] = ()
     shares: str = ""
+    bits: WeightBits = 8
 
 
 class QuantizationSpec(_Frozen):

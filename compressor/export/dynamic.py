@@ -10,7 +10,7 @@ from compressor.export.onnx import quiet, write_atomically
 OPERATORS = ["MatMul", "Gemm"]
 
 
-def write_dynamic(source: Path, path: Path) -> Path:
+def write_dynamic(source: Path, path: Path, *, seven_bits: bool = False) -> Path:
     """Quantize the linear layers of a float graph dynamically, by ONNX Runtime's own tool.
 
     Weights are int8 per output channel, as in the static graph. Slower for convolutions, for linear layers of
@@ -19,6 +19,7 @@ def write_dynamic(source: Path, path: Path) -> Path:
     Args:
         source: An ONNX file whose linear layers are float; other layers may be integers already.
         path: Where to.
+        seven_bits: Use half of int8 for weights, for CPUs on which products of all of it overflow.
     """
     with tempfile.TemporaryDirectory() as folder:
         made = Path(folder) / "dynamic.onnx"
@@ -29,6 +30,7 @@ def write_dynamic(source: Path, path: Path) -> Path:
                 op_types_to_quantize=OPERATORS,
                 per_channel=True,
                 weight_type=QuantType.QInt8,
+                reduce_range=seven_bits,
                 # A product of two activations has no weight to round.
                 extra_options={"MatMulConstBOnly": True},
             )

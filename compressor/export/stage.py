@@ -158,7 +158,7 @@ class Export(Stage):
             return OnnxModel(exported.path, exported.info, "fp32")
         twin.path.unlink()
         if self.dynamic and is_text_network(model.info.factory):
-            if any(quantizer.dtype == "int4" for quantizer in model.spec.quantizers):
+            if any(quantizer.bits == 4 for quantizer in model.spec.quantizers):
                 notes.append("dynamic int8 was not tried: its weights have 8 bits in the file, these have 4")
             else:
                 self._try_dynamic(model, exported, inputs, ctx, metrics, notes)
@@ -178,7 +178,8 @@ class Export(Stage):
         source = export_onnx(
             _without_quantizers(model, tables=True), ctx.workdir / "tables.onnx", inputs, opset=ctx.target.opset
         )
-        dynamic = write_dynamic(source.path, ctx.workdir / "dynamic.onnx")
+        seven_bits = any(quantizer.bits == 7 for quantizer in model.spec.quantizers)
+        dynamic = write_dynamic(source.path, ctx.workdir / "dynamic.onnx", seven_bits=seven_bits)
         source.path.unlink()
         scores = [score_form(OnnxModel(path, exported.info), ctx, "validation") for path in (exported.path, dynamic)]
         drop, stderr = paired_drop(scores[0], scores[1], ctx.task.higher_is_better)
@@ -277,6 +278,6 @@ def _why(model: TorchForm) -> str:
     if not isinstance(model, QuantizedModel) or model.spec.scheme != "onnxruntime-cpu" or not int8_saturates():
         return ""
     return (
-        "; this CPU has no VNNI, and ONNX Runtime's int8 products overflow on it: "
-        "run compress on a CPU like the target's"
+        "; this CPU has no VNNI, and ONNX Runtime's products of all 8 bits overflow on it: "
+        "--set quantize.weight_bits=7, or run compress on a CPU like the target's"
     )

@@ -7,11 +7,13 @@ import torch
 from onnx import TensorProto
 from torch import Tensor, nn
 
+from compressor.models import WeightBits
+
 # The smallest scale that half precision holds without losing bits.
 SMALLEST_HALF_SCALE = 2.0**-14
 SMALLEST_SCALE = 1e-12
 # Symmetric weights leave the lowest integer unused, so that a weight and its negative are equally far off.
-WEIGHT_LIMITS = {8: 127, 4: 7}
+WEIGHT_LIMITS: dict[WeightBits, int] = {8: 127, 7: 63, 4: 7}
 # Shares of the largest magnitude among which a scale of few bits is looked for.
 SHARES = tuple(share / 20 for share in range(20, 7, -1))
 ONNX_OPSET = 19
@@ -41,8 +43,8 @@ def asymmetric_parameters(low: Tensor, high: Tensor) -> tuple[Tensor, Tensor]:
     return scale, (-low / scale).round().clamp(0, 255)
 
 
-def symmetric_scale(largest: Tensor, *, half: bool = False, bits: int = 8) -> Tensor:
-    """``largest / 127`` (``/ 7`` of 4 bits); with ``half`` what half precision holds exactly, never below 2**-14."""
+def symmetric_scale(largest: Tensor, *, half: bool = False, bits: WeightBits = 8) -> Tensor:
+    """``largest / 127`` (63 of 7 bits, 7 of 4); with ``half`` what half precision holds exactly, never below 2**-14."""
     scale = (largest / WEIGHT_LIMITS[bits]).clamp(min=SMALLEST_SCALE)
     return scale.half().float().clamp(min=SMALLEST_HALF_SCALE) if half else scale
 
@@ -121,21 +123,21 @@ class SharedQuantizer(nn.Module):
 class WeightQuantizer(nn.Module):
     """Rounds a weight to integers around 0, with one scale per output channel.
 
-    Scales of 8 bits follow the weights in training, and stay what they were at the last step in eval mode. Those of 4
-    bits change by ``fit_to`` alone: 15 values can't reach the largest weights and tell the small ones apart, so the
-    largest are clipped where that makes the squared error least, which takes a search.
+    Scales follow the weights in training, and stay what they were at the last step in eval mode. Those of 4 bits
+    change by ``fit_to`` alone: 15 values can't reach the largest weights and tell the small ones apart, so the largest
+    are clipped where that makes the squared error least, which takes a search.
 
     Args:
         channels: How many output channels.
         axis: Where they lie.
-        bits: 8 or 4.
+        bits: 8, 7 (all of int8, or half of it) or 4.
         half_scale: Keep to scales that half precision holds.
     """
 
     scale: Tensor
     zero_point: Tensor
 
-    def __init__(self, channels: int, axis: int = 0, *, bits: int = 8, half_scale: bool = False) -> None:
+    def __init__(self, channels: int, axis: int = 0, *, bits: WeightBits = 8, half_scale: bool = False) -> None:
         super().__init__()
         self.axis = axis
         self.bits = bits
@@ -152,7 +154,7 @@ class WeightQuantizer(nn.Module):
         others = [axis for axis in range(weight.dim()) if axis != self.axis]
         largest = weight.abs().amax(others)
         self.scale.copy_(symmetric_scale(largest, half=self.half_scale, bits=self.bits))
-        if self.bits == 8:
+        if self.bits != 4:
             return
         best, least = self.scale.clone(), torch.full_like(largest, torch.inf)
         for share in SHARES:
@@ -168,7 +170,7 @@ class WeightQuantizer(nn.Module):
             return _quantize_dequantize(weight, self.scale, zero_point, axis=self.axis, bits=self.bits)
         if not self.enabled:
             return weight
-        if self.training and self.bits == 8:
+        if self.training and self.bits != 4:
             self.fit_to(weight)
         return self._round(weight.float())
 
@@ -179,19 +181,19 @@ class WeightQuantizer(nn.Module):
 
 
 def _quantize_dequantize(
-    x: Tensor, scale: Tensor, zero_point: Tensor, axis: int | None = None, bits: int = 8
+    x: Tensor, scale: Tensor, zero_point: Tensor, axis: int | None = None, bits: WeightBits = 8
 ) -> Tensor:
     """The pair of ONNX operators that a runtime reads as "this tensor is integers"."""
     attributes: dict[str, Any] = {} if axis is None else {"axis": axis}
     # torch has no type of 4 bits to say it with; the export packs what is marked so.
-    marked = attributes if bits == 8 else {**attributes, "output_dtype": int(TensorProto.INT4)}
+    marked = attributes if bits != 4 else {**attributes, "output_dtype": int(TensorProto.INT4)}
     quantized = torch.onnx.ops.symbolic(
         "QuantizeLinear",
         (x, scale, zero_point),
         marked,
         dtype=zero_point.dtype,
         shape=x.shape,
-        version=ONNX_OPSET if bits == 8 else FOUR_BITS_OPSET,
+        version=ONNX_OPSET if bits != 4 else FOUR_BITS_OPSET,
     )
     return torch.onnx.ops.symbolic(
         "DequantizeLinear", (quantized, scale, zero_point), attributes, dtype=x.dtype, shape=x.shape, version=ONNX_OPSET

@@ -78,8 +78,8 @@ def _insert_on_weight(graph_module: fx.GraphModule, node: fx.Node, quantizer: Qu
     assert isinstance(weight_node, fx.Node)
     weight = tensor_at(graph_module, str(weight_node.target))
     assert weight is not None and quantizer.axis is not None
-    bits = 4 if quantizer.dtype == "int4" else 8
-    made = WeightQuantizer(weight.shape[quantizer.axis], quantizer.axis, bits=bits, half_scale=half).to(weight.device)
+    axis, channels = quantizer.axis, weight.shape[quantizer.axis]
+    made = WeightQuantizer(channels, axis, bits=quantizer.bits, half_scale=half).to(weight.device)
     made.fit_to(weight)
     _add(graph_module, quantizer.name, made)
     with graph_module.graph.inserting_before(node):

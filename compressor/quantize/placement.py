@@ -10,13 +10,12 @@ addition; TensorRT fuses the rest by itself and refuses a zero_point.
 
 from collections.abc import Sequence
 from fnmatch import fnmatchcase
-from typing import Literal
 
 import torch
 from torch import fx
 
 from compressor.errors import PlanError
-from compressor.models import QuantizationSpec, Quantizer
+from compressor.models import QuantizationSpec, Quantizer, WeightBits
 from compressor.quantize import operators as ops
 from compressor.quantize.fake_quant import FOUR_BITS_OPSET
 from compressor.quantize.operators import is_clipped_at_zero, layer_name, sources, spatial_size
@@ -30,7 +29,7 @@ TABLE_ROWS = 64
 
 
 def place(
-    graph_module: fx.GraphModule, target: Target, skip: Sequence[str] = (), weight_bits: Literal[4, 8] = 8
+    graph_module: fx.GraphModule, target: Target, skip: Sequence[str] = (), weight_bits: WeightBits = 8
 ) -> QuantizationSpec:
     """Choose the quantizers for a captured graph.
 
@@ -54,9 +53,15 @@ def place(
         activations = _OnnxRuntimeRules(nodes, weighted).place()
         scheme, rest = "onnxruntime-cpu", "float32"
     tables = [] if scheme == "tensorrt" else _tables(nodes, skip, float_layers)
-    dtype: Literal["int4", "int8"] = "int4" if weight_bits == 4 else "int8"
     weights = [
-        Quantizer(name=f"quantize_weight_{node.name}", node=node.name, role="weight", dtype=dtype, axis=axis)
+        Quantizer(
+            name=f"quantize_weight_{node.name}",
+            node=node.name,
+            role="weight",
+            dtype="int8",
+            axis=axis,
+            bits=weight_bits,
+        )
         for chosen, axis in ((weighted, 0), (tables, 1))
         for node in chosen
     ]

@@ -9,12 +9,13 @@ from torch import Tensor, fx, nn
 from compressor.context import Progress, RunContext
 from compressor.distill import KdSettings, describe, recover
 from compressor.errors import PlanError
-from compressor.models import QuantizationSpec, QuantizedModel, TorchModel
+from compressor.models import QuantizationSpec, QuantizedModel, TorchModel, WeightBits
 from compressor.quantize.calibration import Batches, calibrate
 from compressor.quantize.capture import capture
 from compressor.quantize.insertion import insert_quantizers
 from compressor.quantize.observers import Calibration
 from compressor.quantize.placement import place
+from compressor.runners import int8_saturates
 from compressor.stage import Stage, StageResult
 from compressor.structure import manifest_of
 from compressor.training import TrainSettings, evaluate
@@ -54,10 +55,11 @@ class Quantize(Stage):
         description="training with rounding: short and gentle, since the network is trained already",
     )
     kd: KdSettings = Field(default=KdSettings(), description="distillation from the run's teachers meanwhile")
-    weight_bits: Literal[4, 8] = Field(
-        default=8,
-        description="of a weight in the file; 4 halves it once more and costs accuracy, which training wins back in "
-        "part; ONNX Runtime makes int8 of it when it loads the file, so that the time is that of 8. Needs opset 21",
+    weight_bits: Literal["auto", 4, 7, 8] = Field(
+        default="auto",
+        description="of a weight: 'auto' is 8, and 7 where this CPU's sums of products of 8 overflow (x86 without "
+        "VNNI); 4 halves the file once more and costs accuracy, which training wins back in part: ONNX Runtime makes "
+        "int8 of it when it loads the file, so that the time is the same. 4 needs opset 21",
     )
     skip: tuple[str, ...] = Field(
         default=(), description="layers to leave in float, by name; 'layer4.*' matches all that starts so"
@@ -65,7 +67,7 @@ class Quantize(Stage):
 
     def check(self, model: Any, ctx: RunContext) -> list[str]:
         """The graph must be captured and the rules must find layers in it."""
-        graph, spec = self._placed(model.module, ctx)
+        graph, spec = self._placed(model.module, ctx, self._bits(ctx))
         terms = describe(graph, ctx, self.kd) if self.qat else []
         return [f"{_integer_layers(spec)} layers in int8 by the rules for {spec.scheme}", *_notes_of(spec), *terms]
 
@@ -104,7 +106,7 @@ class Quantize(Stage):
         graph.eval().cpu()
         return StageResult(QuantizedModel(graph, model.info, spec, structure, model.builder), metrics, notes)
 
-    def _placed(self, module: nn.Module, ctx: RunContext) -> tuple[fx.GraphModule, QuantizationSpec]:
+    def _placed(self, module: nn.Module, ctx: RunContext, bits: WeightBits) -> tuple[fx.GraphModule, QuantizationSpec]:
         """The captured graph and where quantizers go in it, on the CPU."""
         if ctx.target.precision != "int8":
             raise PlanError(
@@ -113,7 +115,7 @@ class Quantize(Stage):
             )
         longest = ctx.data.tokenizer.max_length if ctx.data.tokenizer else None
         graph = capture(copy.deepcopy(module).cpu(), ctx.task.example_inputs(ctx.data, EXAMPLES), longest)
-        spec = place(graph, ctx.target, self.skip, self.weight_bits)
+        spec = place(graph, ctx.target, self.skip, bits)
         if not _integer_layers(spec):
             raise PlanError(
                 "quantize: no layer can be computed in integers: " + ("; ".join(_notes_of(spec)) or "none has weights"),
@@ -121,10 +123,17 @@ class Quantize(Stage):
             )
         return graph, spec
 
+    def _bits(self, ctx: RunContext) -> WeightBits:
+        if self.weight_bits != "auto":
+            return self.weight_bits
+        return 7 if ctx.target.runtime == "onnxruntime" and int8_saturates() else 8
+
     def _quantized(self, module: nn.Module, ctx: RunContext) -> tuple[fx.GraphModule, QuantizationSpec]:
         """A calibrated graph of the module on the run's device."""
         ctx.progress(Progress("quantize", message="capturing the graph and measuring ranges"))
-        graph, spec = self._placed(module, ctx)
+        # Another CPU would decide otherwise, so a resumed run reads it.
+        bits = ctx.decisions.settle("weight_bits", lambda: self._bits(ctx), setting="quantize.weight_bits")
+        graph, spec = self._placed(module, ctx, bits)
         insert_quantizers(graph, spec).to(ctx.device)
         self._calibrate(graph, ctx)
         return graph, spec

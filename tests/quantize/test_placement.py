@@ -204,10 +204,7 @@ def test_small_tables_and_those_with_several_readers_stay(rows: int, count: int)
 
 def test_four_bits_for_weights_alone() -> None:
     spec = place(capture(settled(vgg), EXAMPLE), Target(runtime="onnxruntime", opset=21), weight_bits=4)
-    assert {(quantizer.role, quantizer.dtype) for quantizer in spec.quantizers} == {
-        ("weight", "int4"),
-        ("activation", "uint8"),
-    }
+    assert {(quantizer.role, quantizer.bits) for quantizer in spec.quantizers} == {("weight", 4), ("activation", 8)}
 
 
 @pytest.mark.parametrize(

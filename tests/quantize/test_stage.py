@@ -17,6 +17,7 @@ from compressor.data import Data
 from compressor.errors import PlanError
 from compressor.export.onnx import export_onnx
 from compressor.models import OnnxModel, QuantizedModel, TorchModel
+from compressor.quantize import stage as quantize_stage
 from compressor.quantize.stage import Quantize
 from compressor.runners import OnnxRunner
 from compressor.target import Target
@@ -81,6 +82,19 @@ def test_weights_of_four_bits(trained: TorchModel, data: Data, context: Context,
             kernels.append([node.op_type for node in onnx.load(path.with_suffix(".run")).graph.node])
     # The same kernels: what is packed in the file is int8 when it runs.
     assert kernels[0] == kernels[1]
+
+
+@pytest.mark.parametrize(("saturates", "largest"), [(True, 63), (False, 127)])
+def test_weights_leave_a_bit_where_products_overflow(
+    saturates: bool, largest: int, trained: TorchModel, context: Context, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(quantize_stage, "int8_saturates", lambda: saturates)
+    ctx = context()
+    model = Quantize(train=SHORT.model_copy(update={"epochs": 1})).run(trained, ctx).model
+    proto = onnx.load(export_onnx(model, ctx.workdir / "model.onnx", ctx.task.example_inputs(ctx.data, 2)).path)
+    stored = [onnx.numpy_helper.to_array(tensor) for tensor in proto.graph.initializer]
+    assert max(np.abs(tensor).max() for tensor in stored if tensor.dtype == np.int8) == largest
+    assert ctx.decisions.read()["weight_bits"] == {"value": 7 if saturates else 8, "setting": "quantize.weight_bits"}
 
 
 def test_it_repeats_to_the_bit(trained: TorchModel, context: Context) -> None:
