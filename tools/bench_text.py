@@ -21,6 +21,7 @@ import sys
 import tarfile
 import tempfile
 from collections.abc import Iterator
+from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -39,6 +40,8 @@ from compressor.loading import load_file
 from compressor.models import TorchModel
 from compressor.pipeline import Job
 from compressor.pipeline.environment import peak_memory
+from compressor.pipeline.job import prepared
+from compressor.pipeline.loop import Arm, run_arm
 from compressor.profile import load_profile
 from compressor.report import Report
 from compressor.target import Target
@@ -164,7 +167,14 @@ def main() -> None:
     parser.add_argument("--profile", default="mobile-cpu")
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--first-seed", type=int, default=0)
-    parser.add_argument("--control", default="run", help="what runs without distillation too: all, or a kind of stage")
+    parser.add_argument(
+        "--control", default="run", help="what runs without distillation too: all ('run'), a kind of stage, or 'none'"
+    )
+    parser.add_argument(
+        "--only-control",
+        action="store_true",
+        help="run what has no teacher and nothing else, on another core: the benchmark itself then finds it done",
+    )
     parser.add_argument("--memory", action="store_true", help="measure the memory of distillation, and nothing else")
     parser.add_argument("--memory-of", help=argparse.SUPPRESS)
     parser.add_argument("--set", dest="overrides", action="append", default=[], metavar="K=V")
@@ -210,12 +220,16 @@ def run_seeds(model: TorchModel, arguments: argparse.Namespace) -> None:
             data=data,
             profile=load_profile(arguments.profile, arguments.overrides),
             task=make_task(TASK),
-            out=out / f"{arguments.profile}-seed-{seed}",
+            out=out / f"{Path(arguments.profile).stem}-seed-{seed}",
             seed=seed,
-            control=(arguments.control,),
+            control=() if arguments.control == "none" else (arguments.control,),
             command="python tools/bench_text.py",
             student=student,
         )
+        if arguments.only_control:
+            with progress_display() as display:
+                run_arm(replace(prepared(job), control=()), job.out / "control", (), display, Arm([], [], []))
+            continue
         with progress_display() as display:
             reports.append(pipeline.run(job, display))
         print(f"\nafter {len(reports)} of {arguments.seeds} seeds (mean ± standard error):\n{table(reports)}")

@@ -7,8 +7,10 @@ from pathlib import Path
 
 import encoders
 import numpy as np
+import onnx
 import pytest
 import torch
+from onnx import TensorProto
 
 from compressor.blocks import attentions
 from compressor.context import RunContext, Teacher
@@ -89,7 +91,9 @@ def agrees(chain: Chain, quantized: Form) -> None:
 def test_text(kind: str, tmp_path: Path) -> None:
     model = load_file(encoders.encoder_folder(tmp_path / "model", kind))
     data = load_data(str(encoders.sentence_folder(tmp_path / "data", 64, 32)), classes=model.info.classes)
-    through_all_stages(model, data, tmp_path, "text-classification", NARROW, qat=kind == "bert", rank=0.5)
+    through_all_stages(
+        model, data, tmp_path, "text-classification", NARROW, Quantize(qat=kind == "bert", train=SHORT), rank=0.5
+    )
     exported = tmp_path / "export"
     assert json.loads((exported / "config.json").read_text())[WIDTHS.get(kind, "hidden_size")] == 24
     # Three quarters of the width and half of the heads: more than the configuration can say.
@@ -106,7 +110,7 @@ def test_text(kind: str, tmp_path: Path) -> None:
 def test_decoders_that_classify(kind: str, tmp_path: Path) -> None:
     model = load_file(encoders.encoder_folder(tmp_path / "model", kind))
     data = load_data(str(encoders.sentence_folder(tmp_path / "data", 64, 32)), classes=model.info.classes)
-    through_all_stages(model, data, tmp_path, "text-classification", NARROW, qat=False)
+    through_all_stages(model, data, tmp_path, "text-classification", NARROW, Quantize(qat=False))
     config = json.loads((tmp_path / "export" / "config.json").read_text())
     assert (config["hidden_size"], config["num_attention_heads"], config["num_key_value_heads"]) == (24, 2, 1)
     assert 'from_pretrained("this folder/transformers")` opens it' in (tmp_path / "export/README.md").read_text()
@@ -117,16 +121,32 @@ def test_sentence_embeddings(tmp_path: Path) -> None:
     model = load_file(encoders.encoder_folder(tmp_path / "model", "mpnet", task=task), task=task)
     columns = {"text": "one", "pair": "other", "target": "alike"}
     data = load_data(str(encoders.alike_folder(tmp_path / "data", 64, 32)), args=columns)
-    through_all_stages(model, data, tmp_path, task, PRUNE, qat=True)
+    through_all_stages(model, data, tmp_path, task, PRUNE, Quantize(train=SHORT))
+
+
+def test_weights_of_four_bits(tmp_path: Path) -> None:
+    model = load_file(encoders.encoder_folder(tmp_path / "model", "mpnet"))
+    data = load_data(str(encoders.sentence_folder(tmp_path / "data", 64, 32)), classes=model.info.classes)
+    folders = {bits: tmp_path / f"{bits}" for bits in (8, 4)}
+    for bits, folder in folders.items():
+        quantize = Quantize(qat=True, train=SHORT, weight_bits=bits)
+        through_all_stages(model, data, folder, "text-classification", PRUNE, quantize)
+    wide, narrow = (onnx.load(folder / "export" / "model.onnx").graph for folder in folders.values())
+    packed = {
+        tensor.name.removesuffix("_int4") for tensor in narrow.initializer if tensor.data_type == TensorProto.INT4
+    }
+    # Tables of words and positions, too.
+    assert packed == {t.name for t in wide.initializer if t.data_type == TensorProto.INT8 and len(t.dims) == 2}
 
 
 def through_all_stages(
-    model: Form, data: Data, folder: Path, task: str, prune: Prune, qat: bool, rank: float | None = None
+    model: Form, data: Data, folder: Path, task: str, prune: Prune, quantize: Quantize, rank: float | None = None
 ) -> None:
     assert isinstance(model, TorchModel)
-    chain = begun(model, data.seen_by(model.info.tokenizer), folder, task)
+    opset = 21 if quantize.weight_bits == 4 else 20
+    chain = begun(model, data.seen_by(model.info.tokenizer), folder, task, opset)
     whole = chain.reference()
-    for stage in (Distill(layers=2, train=SHORT), Vocabulary(rank=rank), prune, Quantize(qat=qat, train=SHORT)):
+    for stage in (Distill(layers=2, train=SHORT), Vocabulary(rank=rank), prune, quantize):
         chain(stage)
     quantized = chain.form
     # Which of the two int8 graphs is faster is the clock's choice; one is compared here.
@@ -182,11 +202,11 @@ def floats(split: TensorSplit) -> TensorSplit:
     return TensorSplit(split.inputs.float() / 128 - 1, split.labels)
 
 
-def begun(model: TorchModel, data: Data, folder: Path, task: str) -> Chain:
+def begun(model: TorchModel, data: Data, folder: Path, task: str, opset: int = 20) -> Chain:
     ctx = RunContext(
         task=make_task(task),
         data=data,
-        target=Target(runtime="onnxruntime"),
+        target=Target(runtime="onnxruntime", opset=opset),
         reference=model,
         teachers=(Teacher(model),),
         workdir=folder,
