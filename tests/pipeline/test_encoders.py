@@ -129,7 +129,7 @@ def test_weights_of_four_bits(tmp_path: Path) -> None:
     data = load_data(str(encoders.sentence_folder(tmp_path / "data", 64, 32)), classes=model.info.classes)
     folders = {bits: tmp_path / f"{bits}" for bits in (8, 4)}
     for bits, folder in folders.items():
-        quantize = Quantize(qat=True, train=SHORT, weight_bits=bits)
+        quantize = Quantize(qat=False, weight_bits=bits)
         through_all_stages(model, data, folder, "text-classification", PRUNE, quantize)
     wide, narrow = (onnx.load(folder / "export" / "model.onnx").graph for folder in folders.values())
     packed = {
