@@ -13,6 +13,7 @@ FLOATS_AND_INTS = {
     onnx.TensorProto.FLOAT,
     onnx.TensorProto.FLOAT16,
     onnx.TensorProto.BFLOAT16,
+    onnx.TensorProto.INT4,
     onnx.TensorProto.INT8,
     onnx.TensorProto.UINT8,
     onnx.TensorProto.INT32,
