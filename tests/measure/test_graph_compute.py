@@ -1,11 +1,13 @@
 import numpy as np
+import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
+from compressor.export.integers import pack_four_bits
 from compressor.measure import graph_compute
 
 
-def _quantized_product() -> object:
+def _quantized_product() -> onnx.ModelProto:
     """x (batch, 6) -> Q/DQ -> MatMul with an int8 (6, 4) weight -> + bias (4)."""
     arrays = {
         "s": np.array(0.1, np.float32),
@@ -43,3 +45,12 @@ def test_gemm_in_both_orders(trans_a: int, shape: tuple[int, int]) -> None:
     node = helper.make_node("Gemm", ["x", "w"], ["y"], transA=trans_a)
     model = helper.make_model(helper.make_graph([node], "g", ends[:1], ends[1:], [weight]))
     assert graph_compute.macs(model, [shape]) == 2 * 6 * 4
+
+
+def test_packed_weights_count_like_others() -> None:
+    model = _quantized_product()
+    model.opset_import[0].version = 21
+    pack_four_bits(model, ["w8"])
+    assert {tensor.data_type for tensor in model.graph.initializer} >= {TensorProto.INT4}
+    assert graph_compute.params(model) == 6 * 4 + 4
+    assert graph_compute.macs(model, [(3, 6)]) == 3 * 6 * 4
