@@ -67,7 +67,8 @@ class Quantize(Stage):
 
     def check(self, model: Any, ctx: RunContext) -> list[str]:
         """The graph must be captured and the rules must find layers in it."""
-        graph, spec = self._placed(model.module, ctx, self._bits(ctx))
+        bits = _bits_here(ctx) if self.weight_bits == "auto" else self.weight_bits
+        graph, spec = self._placed(model.module, ctx, bits)
         terms = describe(graph, ctx, self.kd) if self.qat else []
         return [f"{_integer_layers(spec)} layers in int8 by the rules for {spec.scheme}", *_notes_of(spec), *terms]
 
@@ -123,16 +124,14 @@ class Quantize(Stage):
             )
         return graph, spec
 
-    def _bits(self, ctx: RunContext) -> WeightBits:
-        if self.weight_bits != "auto":
-            return self.weight_bits
-        return 7 if ctx.target.runtime == "onnxruntime" and int8_saturates() else 8
-
     def _quantized(self, module: nn.Module, ctx: RunContext) -> tuple[fx.GraphModule, QuantizationSpec]:
         """A calibrated graph of the module on the run's device."""
         ctx.progress(Progress("quantize", message="capturing the graph and measuring ranges"))
-        # Another CPU would decide otherwise, so a resumed run reads it.
-        bits = ctx.decisions.settle("weight_bits", lambda: self._bits(ctx), setting="quantize.weight_bits")
+        if self.weight_bits == "auto":
+            # Another CPU would decide otherwise, so a resumed run reads it.
+            bits = ctx.decisions.settle("weight_bits", lambda: _bits_here(ctx), setting="quantize.weight_bits")
+        else:
+            bits = self.weight_bits
         graph, spec = self._placed(module, ctx, bits)
         insert_quantizers(graph, spec).to(ctx.device)
         self._calibrate(graph, ctx)
@@ -168,6 +167,11 @@ class Quantize(Stage):
         recover(longer, ctx, self.train, self.kd, name="float_same_epochs")
         graph, _ = self._quantized(longer, ctx)
         return evaluate(graph, ctx).value
+
+
+def _bits_here(ctx: RunContext) -> WeightBits:
+    """All 8, but where this CPU would add up products of them wrongly."""
+    return 7 if ctx.target.runtime == "onnxruntime" and int8_saturates() else 8
 
 
 def _integer_layers(spec: QuantizationSpec) -> int:
