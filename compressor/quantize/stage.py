@@ -70,7 +70,8 @@ class Quantize(Stage):
         bits = _bits_here(ctx) if self.weight_bits == "auto" else self.weight_bits
         graph, spec = self._placed(model.module, ctx, bits)
         terms = describe(graph, ctx, self.kd) if self.qat else []
-        return [f"{_integer_layers(spec)} layers in int8 by the rules for {spec.scheme}", *_notes_of(spec), *terms]
+        said = [f"{_integer_layers(spec)} layers in int8 by the rules for {spec.scheme}", *_notes_of(spec)]
+        return [*said, *_notes_of_bits(spec), *terms]
 
     def run(self, model: TorchModel, ctx: RunContext) -> StageResult:
         """Calibrate, score; train, score; keep the better."""
@@ -86,7 +87,7 @@ class Quantize(Stage):
             "validation_before": before,
             "ptq_score": ptq_score,
         }
-        notes = _notes_of(spec)
+        notes = [*_notes_of(spec), *_notes_of_bits(spec)]
         if self.qat:
             trained = copy.deepcopy(graph)
             result = recover(
@@ -176,6 +177,15 @@ def _bits_here(ctx: RunContext) -> WeightBits:
 
 def _integer_layers(spec: QuantizationSpec) -> int:
     return sum(quantizer.role == "weight" for quantizer in spec.quantizers)
+
+
+def _notes_of_bits(spec: QuantizationSpec) -> list[str]:
+    """What there is to say of weights that don't use all of int8."""
+    said = {
+        4: "weights have 4 bits in the file, and are int8 when it is loaded",
+        7: "weights keep to 7 bits, for CPUs without VNNI, on which sums of products of 8 overflow",
+    }
+    return [said[bits] for bits in sorted({quantizer.bits for quantizer in spec.quantizers} & said.keys())]
 
 
 def _notes_of(spec: QuantizationSpec) -> list[str]:

@@ -65,6 +65,7 @@ def test_weights_of_four_bits(trained: TorchModel, data: Data, context: Context,
     for bits in (8, 4):
         result = Quantize(train=SHORT, weight_bits=bits).run(trained, context(target, name=f"bits-{bits}"))
         model = result.model
+        assert (bits == 4) == ("weights have 4 bits in the file, and are int8 when it is loaded" in result.notes)
         paths[bits] = export_onnx(model, tmp_path / f"{bits}.onnx", inputs, opset=target.opset).path
     graph = onnx.load(paths[4]).graph
     packed = [tensor for tensor in graph.initializer if tensor.data_type == onnx.TensorProto.INT4]
@@ -90,7 +91,9 @@ def test_weights_leave_a_bit_where_products_overflow(
 ) -> None:
     monkeypatch.setattr(quantize_stage, "int8_saturates", lambda: saturates)
     ctx = context()
-    model = Quantize(train=SHORT.model_copy(update={"epochs": 1})).run(trained, ctx).model
+    result = Quantize(train=SHORT.model_copy(update={"epochs": 1})).run(trained, ctx)
+    assert saturates == any("7 bits, for CPUs without VNNI" in note for note in result.notes)
+    model = result.model
     proto = onnx.load(export_onnx(model, ctx.workdir / "model.onnx", ctx.task.example_inputs(ctx.data, 2)).path)
     stored = [onnx.numpy_helper.to_array(tensor) for tensor in proto.graph.initializer]
     assert max(np.abs(tensor).max() for tensor in stored if tensor.dtype == np.int8) == largest
