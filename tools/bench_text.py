@@ -5,6 +5,7 @@
     python tools/bench_text.py --corpus vaderSentiment-3.3.2.tar.gz
     python tools/bench_text.py --encoder MPNET --student MINILM --out .cache/bench_mpnet  # a teacher of another kind
     python tools/bench_text.py --corpus vaderSentiment-3.3.2.tar.gz --others  # more texts to answer
+    python tools/bench_text.py --encoder MPNET --profile tools/twentieth.toml --others --out .cache/bench_mpnet
     python tools/bench_text.py --memory          # what distilling takes, without and with attention matrices
 
 The teacher is MiniLM-L6 (6 layers of width 384), fine-tuned once by ``compress train`` and cached. Arms, on the
