@@ -29,7 +29,10 @@ for weight in (127, 63, 7):
 """
 
 
-@pytest.mark.skipif("flags" not in (FLAGS.read_text() if FLAGS.exists() else ""), reason="not an x86 CPU on Linux")
+X86 = pytest.mark.skipif("flags" not in (FLAGS.read_text() if FLAGS.exists() else ""), reason="no x86 CPU on Linux")
+
+
+@X86
 def test_a_cpu_with_vnni_does_not_saturate() -> None:
     flags = FLAGS.read_text()
     if "vnni" in flags:
@@ -38,6 +41,7 @@ def test_a_cpu_with_vnni_does_not_saturate() -> None:
         assert saturation.int8_saturates() == ("avx2" in flags)
 
 
+@X86
 @pytest.mark.skipif(
     shutil.which("valgrind") is None, reason="valgrind, whose CPU has no VNNI: apt-get install valgrind"
 )
