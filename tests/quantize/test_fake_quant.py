@@ -142,7 +142,8 @@ def test_a_scale_of_four_bits_loses_least() -> None:
     assert 7 * quantizer.scale[0] < 9
     quantizer.fit_to(torch.tensor([[-7.0, 7.0], [3.5, 0.5], [0.7, 0.1]]))
     assert torch.allclose(quantizer.scale, torch.tensor([1.0, 0.5, 0.1]))
-    assert quantizer(weight).unique(dim=1).shape[1] <= 200
+    # 9.0 is far beyond the range of this scale, and goes to its end.
+    assert quantizer(weight)[0].max() == 7
     assert all(len(row.unique()) <= 15 for row in quantizer(weight))
 
 
