@@ -83,7 +83,7 @@ def _check_four_bits(target: Target) -> None:
     if target.opset < FOUR_BITS_OPSET:
         raise PlanError(
             f"quantize.weight_bits=4: tensors of 4 bits need opset {FOUR_BITS_OPSET}, target.opset is {target.opset}",
-            f"--set target.opset={FOUR_BITS_OPSET}, which ONNX Runtime 1.20 and later read",
+            f"--set target.opset={FOUR_BITS_OPSET}, if the ONNX Runtime on the device reads it",
         )
 
 
