@@ -18,6 +18,7 @@ from compressor.export.tensorrt import build_engine, can_validate, validate_for_
 from compressor.export.text_files import write_text_files
 from compressor.factories.text_network import is_text_network
 from compressor.measure import (
+    batch_for,
     collect_outputs,
     file_size,
     interleaved_latency,
@@ -110,9 +111,11 @@ class Export(Stage):
         """Compare answers on real inputs, whose labels aren't looked at."""
         ctx.progress(Progress("export", message="comparing the file's answers with torch's"))
         with TorchRunner(model.module) as runner:
-            expected = collect_outputs(runner, ctx, count=COMPARED_SAMPLES)
+            expected = collect_outputs(runner, ctx, batch_size=batch_for(model, ctx), count=COMPARED_SAMPLES)
         with OnnxRunner(exported.path) as runner_of_file:
-            found = collect_outputs(runner_of_file, ctx, count=COMPARED_SAMPLES)
+            found = collect_outputs(runner_of_file, ctx, batch_size=batch_for(exported, ctx), count=COMPARED_SAMPLES)
+        # Whole batches, of sizes that may differ.
+        expected, found = expected[: len(found)], found[: len(expected)]
         if not np.isfinite(found).all():
             raise StageError(
                 f"{exported.path} gives values that are not finite where torch's are",

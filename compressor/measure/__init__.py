@@ -3,13 +3,14 @@
 from compressor.measure.compute import count_macs, count_params
 from compressor.measure.latency import interleaved_latency, timed_inputs
 from compressor.measure.parity import parity
-from compressor.measure.score import collect_outputs, paired_drop, score_form, score_outputs
+from compressor.measure.score import batch_for, collect_outputs, paired_drop, score_form, score_outputs
 from compressor.measure.size import file_size
 from compressor.measure.snapshot import Reference, Snapshot, snapshot
 
 __all__ = [
     "Reference",
     "Snapshot",
+    "batch_for",
     "collect_outputs",
     "count_macs",
     "count_params",

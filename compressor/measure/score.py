@@ -5,10 +5,11 @@ import math
 
 import numpy as np
 import numpy.typing as npt
+import onnx
 
 from compressor.context import RunContext
 from compressor.data import SplitName
-from compressor.models import EngineModel, Form
+from compressor.models import EngineModel, Form, OnnxModel
 from compressor.runners import Runner, as_network, runner_for
 from compressor.tasks import Score
 
@@ -72,7 +73,18 @@ def paired_drop(reference: Score, score: Score, higher_is_better: bool) -> tuple
 
 
 def batch_for(form: Form, ctx: RunContext) -> int:
-    """Samples per call while scoring: an engine's shape range ends early, long batches of texts are mostly padding."""
+    """Samples per call while scoring: an engine's shape range ends early, long batches of texts are mostly padding.
+
+    A file that measures its ranges at every call answers a sample otherwise with others beside it: so many go into
+    a call as will on the target.
+    """
     if isinstance(form, EngineModel):
         return ctx.target.max_batch_size
+    if isinstance(form, OnnxModel) and _measures_ranges(form):
+        return ctx.target.batch_size
     return TEXT_BATCH if ctx.data.has_lengths else SCORING_BATCH
+
+
+def _measures_ranges(form: OnnxModel) -> bool:
+    graph = onnx.load(form.path, load_external_data=False).graph
+    return any(node.op_type == "DynamicQuantizeLinear" for node in graph.node)

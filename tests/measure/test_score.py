@@ -1,14 +1,19 @@
 from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
+import small_texts
 import torch
 from scipy import stats
 
 from compressor.context import RunContext
-from compressor.measure import collect_outputs, paired_drop, score_form
+from compressor.export.dynamic import write_dynamic
+from compressor.export.onnx import export_onnx
+from compressor.measure import batch_for, collect_outputs, paired_drop, score_form
 from compressor.models import OnnxModel, TorchModel
-from compressor.runners import TorchRunner
+from compressor.runners import OnnxRunner, TorchRunner
 from compressor.tasks import Score
 
 
@@ -34,6 +39,26 @@ def test_the_file_scores_as_the_network(
     in_torch, in_file = score_form(trained, ctx), score_form(trained_onnx, ctx)
     assert in_torch.value == in_file.value > 0.9
     assert score_form(trained, ctx, "validation").value != in_torch.value
+
+
+def test_a_file_that_measures_its_ranges_is_scored_by_calls_as_the_target_makes_them(tmp_path: Path) -> None:
+    """Neighbours in a batch would widen a text's ranges, and a user who sends one text has none."""
+    model = small_texts.encoder(num_hidden_layers=1)
+    ctx = small_texts.text_context(tmp_path, model)
+    static = export_onnx(model, tmp_path / "static.onnx", small_texts.inputs_of(model))
+    dynamic = replace(static, path=write_dynamic(static.path, tmp_path / "dynamic.onnx"))
+    batch = ctx.data.batch("test", torch.arange(len(ctx.data.test)))
+    with OnnxRunner(dynamic.path) as runner:
+        alone = []
+        for place in range(len(ctx.data.test)):
+            length = int(batch.inputs[1][place].sum())
+            alone.append(runner.infer([part[place : place + 1, :length].numpy() for part in batch.inputs])[0])
+        scored = collect_outputs(runner, ctx, batch_size=batch_for(dynamic, ctx))
+        together = collect_outputs(runner, ctx, batch_size=batch_for(static, ctx))
+    np.testing.assert_array_equal(scored, np.stack(alone))
+    assert np.abs(together - scored).max() > 0
+    served = replace(ctx, target=ctx.target.model_copy(update={"batch_size": 4}))
+    assert [batch_for(form, served) for form in (dynamic, static, model)] == [4, 16, 16]
 
 
 def test_paired_drop_is_the_paired_t_tests() -> None:
