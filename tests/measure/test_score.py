@@ -45,8 +45,8 @@ def test_a_file_that_measures_its_ranges_is_scored_by_calls_as_the_target_makes_
     """Neighbours in a batch would widen a text's ranges, and a user who sends one text has none."""
     model = small_texts.encoder(num_hidden_layers=1)
     ctx = small_texts.text_context(tmp_path, model)
-    static = export_onnx(model, tmp_path / "static.onnx", small_texts.inputs_of(model))
-    dynamic = replace(static, path=write_dynamic(static.path, tmp_path / "dynamic.onnx"))
+    plain = export_onnx(model, tmp_path / "plain.onnx", small_texts.inputs_of(model))
+    dynamic = replace(plain, path=write_dynamic(plain.path, tmp_path / "dynamic.onnx"))
     batch = ctx.data.batch("test", torch.arange(len(ctx.data.test)))
     with OnnxRunner(dynamic.path) as runner:
         alone = []
@@ -54,11 +54,11 @@ def test_a_file_that_measures_its_ranges_is_scored_by_calls_as_the_target_makes_
             length = int(batch.inputs[1][place].sum())
             alone.append(runner.infer([part[place : place + 1, :length].numpy() for part in batch.inputs])[0])
         scored = collect_outputs(runner, ctx, batch_size=batch_for(dynamic, ctx))
-        together = collect_outputs(runner, ctx, batch_size=batch_for(static, ctx))
+        together = collect_outputs(runner, ctx, batch_size=batch_for(plain, ctx))
     np.testing.assert_array_equal(scored, np.stack(alone))
     assert np.abs(together - scored).max() > 0
     served = replace(ctx, target=ctx.target.model_copy(update={"batch_size": 4}))
-    assert [batch_for(form, served) for form in (dynamic, static, model)] == [4, 16, 16]
+    assert [batch_for(form, served) for form in (dynamic, plain, model)] == [4, 16, 16]
 
 
 def test_paired_drop_is_the_paired_t_tests() -> None:
