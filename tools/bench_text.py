@@ -146,16 +146,16 @@ def main() -> None:
     arguments = parser.parse_args()
     out = arguments.out
     movie, taught = out / "movie", out / "teacher"
+    others = out / f"{arguments.others}.jsonl"
+    archive_wanted = arguments.others == "archive" and not others.exists()
+    if arguments.corpus is None and (archive_wanted or not movie.exists()):
+        parser.error("--corpus with vaderSentiment's source archive")
     if not movie.exists():
-        if arguments.corpus is None:
-            parser.error("--corpus with vaderSentiment's source archive")
         write_data(arguments.corpus, movie)
-    if arguments.others == "reviews" and not (out / "reviews.jsonl").exists():
-        write_reviews(movie, out / "reviews.jsonl")
-    if arguments.others == "archive" and not (out / "archive.jsonl").exists():
-        if arguments.corpus is None:
-            parser.error("--corpus with vaderSentiment's source archive")
-        write_others(arguments.corpus, out / "archive.jsonl")
+    if archive_wanted:
+        write_others(arguments.corpus, others)
+    if arguments.others == "reviews" and not others.exists():
+        write_reviews(movie, others)
     if not taught.exists():
         folder = str(arguments.encoder or encoder())
         typed = ["train", folder, "--task", TASK, "--data", str(movie)]
