@@ -1,6 +1,7 @@
 """Faults in settings as sentences: where, what was given, what was wanted, and the nearest known name."""
 
 import re
+import reprlib
 import types
 from collections.abc import Sequence
 from typing import Any, Literal, Union, get_args, get_origin
@@ -9,6 +10,19 @@ from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
 from compressor.errors import did_you_mean
+
+_SHORT = reprlib.Repr()
+_SHORT.maxstring = _SHORT.maxother = 80
+_SHORT.maxlevel = 3
+
+
+def shown(value: Any) -> str:
+    """A value of any size and depth in a few words, as Python writes it."""
+    try:
+        return _SHORT.repr(value)
+    except ValueError:
+        # A whole number of more digits than Python turns into text.
+        return "a number of thousands of digits"
 
 
 def sentences(error: ValidationError, settings: type[BaseModel], where: str) -> list[str]:
@@ -38,12 +52,12 @@ def _sentence(details: ErrorDetails, settings: type[BaseModel], where: str) -> s
         case "literal_error":
             expected = details.get("ctx", {}).get("expected", "")
             choices = re.findall(r"'([^']*)'", str(expected))
-            return f"{place}: got {got!r}, wanted {expected}{did_you_mean(str(got), choices)}"
+            return f"{place}: got {shown(got)}, wanted {expected}{did_you_mean(str(got), choices)}"
         case "value_error" | "assertion_error":
             return f"{place}: {details['msg'].partition(', ')[2]}"
         case _:
             wanted = details["msg"].removeprefix("Input should be ")
-            return f"{place}: got {got!r}, wanted {wanted}"
+            return f"{place}: got {shown(got)}, wanted {wanted}"
 
 
 def known_fields(settings: type[BaseModel], loc: Sequence[str | int]) -> list[str]:
