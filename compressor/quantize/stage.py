@@ -18,6 +18,7 @@ from compressor.quantize.placement import place
 from compressor.runners import int8_saturates
 from compressor.stage import Stage, StageResult
 from compressor.structure import manifest_of
+from compressor.target import Target
 from compressor.training import TrainSettings, evaluate
 from compressor.training.evaluate import is_channels_last
 
@@ -67,7 +68,7 @@ class Quantize(Stage):
 
     def check(self, model: Any, ctx: RunContext) -> list[str]:
         """The graph must be captured and the rules must find layers in it."""
-        bits = _bits_here(ctx) if self.weight_bits == "auto" else self.weight_bits
+        bits = bits_here(ctx.target) if self.weight_bits == "auto" else self.weight_bits
         graph, spec = self._placed(model.module, ctx, bits)
         terms = describe(graph, ctx, self.kd) if self.qat else []
         said = [f"{_integer_layers(spec)} layers in int8 by the rules for {spec.scheme}", *_notes_of(spec)]
@@ -130,7 +131,7 @@ class Quantize(Stage):
         ctx.progress(Progress("quantize", message="capturing the graph and measuring ranges"))
         if self.weight_bits == "auto":
             # Another CPU would decide otherwise, so a resumed run reads it.
-            bits = ctx.decisions.settle("weight_bits", lambda: _bits_here(ctx), setting="quantize.weight_bits")
+            bits = ctx.decisions.settle("weight_bits", lambda: bits_here(ctx.target), setting="quantize.weight_bits")
         else:
             bits = self.weight_bits
         graph, spec = self._placed(module, ctx, bits)
@@ -170,9 +171,9 @@ class Quantize(Stage):
         return evaluate(graph, ctx).value
 
 
-def _bits_here(ctx: RunContext) -> WeightBits:
+def bits_here(target: Target) -> WeightBits:
     """All 8, but where this CPU would add up products of them wrongly."""
-    return 7 if ctx.target.runtime == "onnxruntime" and int8_saturates() else 8
+    return 7 if target.runtime == "onnxruntime" and int8_saturates() else 8
 
 
 def _integer_layers(spec: QuantizationSpec) -> int:
@@ -185,7 +186,10 @@ def _notes_of_bits(spec: QuantizationSpec) -> list[str]:
         4: "weights have 4 bits in the file, and are int8 when it is loaded",
         7: "weights keep to 7 bits, for CPUs without VNNI, on which sums of products of 8 overflow",
     }
-    return [said[bits] for bits in sorted({quantizer.bits for quantizer in spec.quantizers} & said.keys())]
+    if spec.scheme == "onnxruntime-cpu" and int8_saturates():
+        said[8] = "weights have all 8 bits, whose products overflow on this CPU, which has no VNNI: the file's answers "
+        said[8] += "here are not those of the CPU that it is meant for; quantize.weight_bits='auto' leaves them 7"
+    return [said[bits] for bits in sorted({one.bits for one in spec.quantizers if one.role == "weight"} & said.keys())]
 
 
 def _notes_of(spec: QuantizationSpec) -> list[str]:

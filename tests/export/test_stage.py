@@ -17,6 +17,7 @@ from compressor.export.stage import Export
 from compressor.measure import collect_outputs, count_macs, parity
 from compressor.models import OnnxModel, QuantizationSpec, QuantizedModel, Quantizer, TorchModel
 from compressor.quantize import calibrate, capture, insert_quantizers, place
+from compressor.quantize.stage import bits_here
 from compressor.runners import OnnxRunner, TorchRunner
 from compressor.target import Target
 
@@ -179,7 +180,7 @@ def as_the_quantize_stage_gives_it(trained: TorchModel, data: Data) -> Callable[
 
     def make(target: Target) -> QuantizedModel:
         graph = capture(trained.module, data.batch("train", torch.arange(2)).inputs)
-        spec = place(graph, target)
+        spec = place(graph, target, weight_bits=bits_here(target))
         insert_quantizers(graph, spec)
         calibrate(graph, [batch.inputs for batch in data.batches("train", 200)])
         return QuantizedModel(graph.eval(), trained.info, spec, {})

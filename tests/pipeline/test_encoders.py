@@ -127,7 +127,8 @@ def test_sentence_embeddings(tmp_path: Path) -> None:
 def test_weights_of_four_bits(tmp_path: Path) -> None:
     model = load_file(encoders.encoder_folder(tmp_path / "model", "mpnet"))
     data = load_data(str(encoders.sentence_folder(tmp_path / "data", 64, 32)), classes=model.info.classes)
-    folders = {bits: tmp_path / f"{bits}" for bits in (8, 4)}
+    # As many bits as this CPU adds up rightly, and 4.
+    folders = {bits: tmp_path / f"{bits}" for bits in ("auto", 4)}
     for bits, folder in folders.items():
         quantize = Quantize(qat=False, weight_bits=bits)
         through_all_stages(model, data, folder, "text-classification", PRUNE, quantize)

@@ -100,6 +100,14 @@ def test_weights_leave_a_bit_where_products_overflow(
     assert ctx.decisions.read()["weight_bits"] == {"value": 7 if saturates else 8, "setting": "quantize.weight_bits"}
 
 
+def test_eight_bits_asked_for_where_they_overflow_are_said(
+    trained: TorchModel, context: Context, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(quantize_stage, "int8_saturates", lambda: True)
+    assert any("products overflow on this CPU" in note for note in Quantize(weight_bits=8).check(trained, context()))
+    assert not any("overflow on this CPU" in note for note in Quantize().check(trained, context()))
+
+
 def test_it_repeats_to_the_bit(trained: TorchModel, context: Context) -> None:
     states = [
         Quantize(train=SHORT, calibration="percentile").run(trained, context(name=name)).model.module.state_dict()
