@@ -54,7 +54,8 @@ class Teacher:
 class Decisions:
     """Choices that a clock made, written the moment they are made and read back on resume.
 
-    The file is a JSON object ``{name: {"value": ..., "setting": ...}}``; ``setting`` is what pins it.
+    The file is a JSON object ``{name: {"value": ..., "setting": ..., "reason": ...}}``; ``setting`` is what pins
+    it, ``reason`` is there where one was given.
     """
 
     path: Path
@@ -74,17 +75,28 @@ class Decisions:
             decide: Makes the choice; its value must survive JSON.
             setting: What to type to pin the choice, ``"train.precision=bf16"``.
         """
+        return self.settle_because(name, lambda: (decide(), ""), setting)[0]
+
+    def settle_because(self, name: str, decide: Callable[[], tuple[T, str]], setting: str) -> tuple[T, str]:
+        """As ``settle``, of a choice that has a reason; both are recorded and given back."""
         known = self.read()
-        if name in known:
-            recorded: T = known[name]["value"]
-            return recorded
-        value = decide()
-        known[name] = {"value": value, "setting": setting}
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        partial = self.path.with_suffix(".tmp")
-        partial.write_text(json.dumps(known, indent=2))
-        os.replace(partial, self.path)
-        return value
+        if name not in known:
+            value, reason = decide()
+            known[name] = {"value": value, "setting": setting, **({"reason": reason} if reason else {})}
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            partial = self.path.with_suffix(".tmp")
+            partial.write_text(json.dumps(known, indent=2))
+            os.replace(partial, self.path)
+            return value, reason
+        return known[name]["value"], known[name].get("reason", "")
+
+    def reasons(self) -> list[str]:
+        """A line for each decision that has a reason, for the report."""
+        return [
+            f"{name} = {json.dumps(made['value']).strip(chr(34))}: {made['reason']} ({made['setting']} pins it)"
+            for name, made in self.read().items()
+            if "reason" in made
+        ]
 
 
 @dataclass(frozen=True, slots=True)

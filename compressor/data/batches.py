@@ -111,12 +111,11 @@ class Batch:
     places: Tensor | None = None
 
     def to(self, device: str, channels_last: bool = False) -> "Batch":
-        """The batch on a device, images in the memory format the network is in."""
+        """The batch on a device, images in the memory format the network is in, however they lay before."""
+        images = torch.channels_last if channels_last else torch.contiguous_format
 
         def move(tensor: Tensor) -> Tensor:
-            if channels_last and tensor.dim() == 4:
-                return tensor.to(device, memory_format=torch.channels_last)
-            return tensor.to(device)
+            return tensor.to(device, memory_format=images) if tensor.dim() == 4 else tensor.to(device)
 
         places = None if self.places is None else self.places.to(device)
         return Batch(tuple(move(t) for t in self.inputs), self.labels.to(device), self.indices, self.view, places)
@@ -254,6 +253,9 @@ class Data:
         return max(1, len(self.train) // batch_size)
 
     def _prepare(self, inputs: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+        # Not .contiguous(), for which images of one channel pass in any order. A network sees how its inputs lie:
+        # convolutions keep it, and what comes after may depend on it.
+        inputs = tuple(t.to(memory_format=torch.contiguous_format) if t.dim() == 4 else t for t in inputs)
         if self.normalise is None:
             return inputs
         return (self.normalise(inputs[0]), *inputs[1:])

@@ -17,6 +17,7 @@ from compressor.distill.teachers import mean_of_teachers, teacher_of_features
 from compressor.distill.terms import make_term
 from compressor.errors import PlanError
 from compressor.training import Loss, Objective
+from compressor.training.layout import Choice
 
 COMPARED = {
     "values": "their squared difference",
@@ -47,6 +48,7 @@ class Distillation:
         kd: What is mixed.
         student: The network that will be trained, or a graph of it: where feature terms attach. It is
             listened to until ``close``.
+        channels_last: The training's setting, which holds for the teachers too.
 
     Attributes:
         ask: The teachers; may be put behind a cache.
@@ -56,7 +58,7 @@ class Distillation:
         PlanError: A teacher can't be asked, or a layer isn't there.
     """
 
-    def __init__(self, ctx: RunContext, kd: KdSettings, student: nn.Module) -> None:
+    def __init__(self, ctx: RunContext, kd: KdSettings, student: nn.Module, channels_last: Choice = "auto") -> None:
         self._ctx, self._kd = ctx, kd
         self._labels = _labels_loss(ctx, kd)
         self._some_unlabeled = ctx.data.unlabeled > 0
@@ -64,7 +66,7 @@ class Distillation:
         pairs = [pair for term in self.terms for pair in term.pairs]
         if pairs and ctx.data.has_lengths:
             check_same_tokens(ctx.data, ctx.data.seen_by(teacher_of_features(ctx).model.info.tokenizer))
-        self.ask = mean_of_teachers(ctx, [pair.teacher for pair in pairs], kd.teacher_weights)
+        self.ask = mean_of_teachers(ctx, [pair.teacher for pair in pairs], kd.teacher_weights, channels_last)
         self._taps = Taps(student, [pair.student for pair in pairs])
         self.helpers = nn.ModuleList(term.regressors for term in self.terms)
 

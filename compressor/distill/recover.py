@@ -66,7 +66,7 @@ def _fit(
     if ctx.data.has_lengths:
         # Texts aren't augmented: each has one view.
         kd = kd.model_copy(update={"views": 1})
-    objective = Distillation(ctx, kd, module)
+    objective = Distillation(ctx, kd, module, train.channels_last)
     views = None
     if kd.cache != "off" and ctx.decisions.settle(
         f"{name}.kd.cache", lambda: worth_caching(module, objective.ask, ctx, kd, train), setting="kd.cache"

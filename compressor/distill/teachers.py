@@ -16,6 +16,7 @@ from compressor.distill.taps import Taps
 from compressor.errors import PlanError
 from compressor.models import OnnxModel, TorchModel
 from compressor.runners import OnnxRunner, as_network
+from compressor.training.layout import Choice, Layout, choose_layout
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +31,10 @@ AskTeacher = Callable[[Batch], Answers]
 
 
 def mean_of_teachers(
-    ctx: RunContext, paths: Sequence[str] = (), weighing: Literal["fixed", "confidence"] = "fixed"
+    ctx: RunContext,
+    paths: Sequence[str] = (),
+    weighing: Literal["fixed", "confidence"] = "fixed",
+    channels_last: Choice = "auto",
 ) -> AskTeacher:
     """A function from a batch to the teachers' answers: the mean of their logits by weight.
 
@@ -44,12 +48,17 @@ def mean_of_teachers(
         paths: Layers whose outputs are wanted too; they are those of ``teacher_of_features``.
         weighing: ``confidence`` multiplies a teacher's weight, sample by sample, with one minus the entropy of
             its answer over the largest possible, so that it counts where it is sure.
+        channels_last: As in ``TrainSettings``; ``"on"`` asks no more of a teacher than ``"auto"``.
 
     Raises:
         PlanError: A teacher's form can't be asked for logits, or for features.
     """
     inside = teacher_of_features(ctx) if paths else None
-    asked = [(_ask(teacher, ctx, paths if teacher is inside else ()), teacher.weight) for teacher in ctx.teachers]
+    # The setting is about the network that is trained: a teacher that can't follow it is asked in its own layout.
+    choice: Choice = "off" if channels_last == "off" else "auto"
+    asked = [
+        (_ask(teacher, ctx, paths if teacher is inside else (), choice), teacher.weight) for teacher in ctx.teachers
+    ]
 
     def mean(batch: Batch) -> Answers:
         with torch.no_grad():
@@ -92,10 +101,10 @@ def _confidence(logits: Tensor) -> Tensor:
     return (1 - entropy / math.log(logits.shape[-1])).clamp(min=1e-6)
 
 
-def _ask(teacher: Teacher, ctx: RunContext, paths: Sequence[str]) -> AskTeacher:
+def _ask(teacher: Teacher, ctx: RunContext, paths: Sequence[str], choice: Choice) -> AskTeacher:
     """Ask one teacher, in its own tokens where it has others than the student."""
     own = ctx.data.seen_by(teacher.model.info.tokenizer)
-    ask = _ask_form(teacher, ctx, paths)
+    ask = _ask_form(teacher, ctx, paths, choice)
     if own is ctx.data:
         return ask
 
@@ -105,9 +114,9 @@ def _ask(teacher: Teacher, ctx: RunContext, paths: Sequence[str]) -> AskTeacher:
     return ask_in_its_tokens
 
 
-def _ask_form(teacher: Teacher, ctx: RunContext, paths: Sequence[str]) -> AskTeacher:
+def _ask_form(teacher: Teacher, ctx: RunContext, paths: Sequence[str], choice: Choice) -> AskTeacher:
     if isinstance(teacher.model, TorchModel):
-        return _ask_torch(teacher.model.module, ctx, paths)
+        return _ask_torch(teacher.model.module, ctx, paths, choice)
     if isinstance(teacher.model, OnnxModel):
         return _ask_onnx(teacher.model, ctx)
     raise PlanError(
@@ -116,19 +125,23 @@ def _ask_form(teacher: Teacher, ctx: RunContext, paths: Sequence[str]) -> AskTea
     )
 
 
-def _ask_torch(module: nn.Module, ctx: RunContext, paths: Sequence[str]) -> AskTeacher:
-    frozen = copy.deepcopy(module).to(ctx.device).eval().requires_grad_(False)
-    if any(p.dim() == 4 for p in frozen.parameters()):
-        frozen.to(memory_format=torch.channels_last)
+def _ask_torch(module: nn.Module, ctx: RunContext, paths: Sequence[str], choice: Choice) -> AskTeacher:
+    frozen = copy.deepcopy(module).eval().requires_grad_(False)
+    layouts: list[Layout] = []
     by_precision: dict[bool, tuple[nn.Module, Taps]] = {}
 
     def ask(batch: Batch) -> Answers:
+        if not layouts:
+            # Tried anew in a resumed run, and with the same outcome: no clock is asked.
+            layouts.append(Layout(choose_layout(frozen, ctx, choice, batch)[0]))
+            layouts[0].place(frozen, ctx.device)
         half = torch.is_autocast_enabled(batch.inputs[0].device.type)
         if half not in by_precision:
             copied = _with_bf16_kernels(frozen) if half else copy.deepcopy(frozen)
             by_precision[half] = copied, Taps(copied, paths)
         asked, taps = by_precision[half]
-        return Answers(ctx.task.logits(ctx.task.forward(asked, batch), batch).float(), taps.take())
+        moved = layouts[0].move(batch, ctx.device)
+        return Answers(ctx.task.logits(ctx.task.forward(asked, moved), moved).float(), taps.take())
 
     return ask
 

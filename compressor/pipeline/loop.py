@@ -162,7 +162,14 @@ def _do(
     taken.save(place.path)
     settings = {"kind": stage.kind, **stage.model_dump(mode="json")}
     record = _finished(
-        taken, stage.kind, seconds, place.path.parent, settings, ctx.decisions.read(), result.metrics, result.notes
+        taken,
+        stage.kind,
+        seconds,
+        place.path.parent,
+        settings,
+        ctx.decisions.read(),
+        result.metrics,
+        [*result.notes, *ctx.decisions.reasons()],
     )
     done = {"record": record.model_dump(mode="json"), "content": _content(result.model, place.path)}
     place.finish(done)

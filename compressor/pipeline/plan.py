@@ -20,7 +20,7 @@ from compressor.pipeline.environment import peak_memory
 from compressor.pipeline.job import WHOLE_RUN, Job, prepared
 from compressor.profile import chain_faults
 from compressor.training import TrainSettings
-from compressor.training.evaluate import is_channels_last
+from compressor.training.layout import Layout, choose_layout
 from compressor.training.precision import autocast
 
 PROBE_STEPS = 3
@@ -167,12 +167,12 @@ def _estimate(job: Job) -> tuple[float | None, int | None]:
 
 
 def _seconds_per_step(model: TorchModel, ctx: RunContext, train: TrainSettings) -> float:
-    module = copy.deepcopy(model.module).to(ctx.device).train()
-    if train.channels_last and any(p.dim() == 4 for p in module.parameters()):
-        module.to(memory_format=torch.channels_last)
-    objective = Distillation(ctx, KdSettings(), module)
+    module = copy.deepcopy(model.module).train()
     batch = next(ctx.data.training_batches(train.batch_size, ctx.seed, epoch=0))
-    moved = batch.to(ctx.device, is_channels_last(module))
+    layout = Layout(choose_layout(module, ctx, train.channels_last, batch)[0])
+    layout.place(module, ctx.device)
+    objective = Distillation(ctx, KdSettings(), module, train.channels_last)
+    moved = layout.move(batch, ctx.device)
     times: dict[str, list[float]] = {"fp32": [], "bf16": []} if train.precision == "auto" else {train.precision: []}
     with torch.random.fork_rng():
         for _ in range(PROBE_STEPS):

@@ -20,7 +20,7 @@ from compressor.stage import Stage, StageResult
 from compressor.structure import manifest_of
 from compressor.target import Target
 from compressor.training import TrainSettings, evaluate
-from compressor.training.evaluate import is_channels_last
+from compressor.training.layout import layout_of
 
 EXAMPLES = 4
 
@@ -144,10 +144,10 @@ class Quantize(Stage):
 
     def _batches(self, graph: fx.GraphModule, ctx: RunContext) -> Batches:
         """The first batches of the training split in the order of epoch 0, not augmented."""
-        channels_last = is_channels_last(graph)
+        layout = layout_of(graph)
         batches: list[tuple[Tensor, ...]] = []
         for batch in ctx.data.training_batches(self.calibration_batch_size, ctx.seed, epoch=0):
-            batches.append(ctx.task.inputs(batch.to(ctx.device, channels_last)))
+            batches.append(ctx.task.inputs(layout.move(batch, ctx.device)))
             if len(batches) == self.calibration_batches:
                 break
         return batches

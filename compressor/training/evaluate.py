@@ -2,12 +2,13 @@
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from compressor.context import RunContext
 from compressor.data import SplitName
 from compressor.tasks import Score
+from compressor.training.layout import layout_of
 
 EVALUATION_BATCH = 500
 TEXT_BATCH = 64
@@ -23,12 +24,12 @@ def evaluate(module: nn.Module, ctx: RunContext, split: SplitName = "validation"
     """
     was_training = module.training
     module.eval()
-    channels_last = is_channels_last(module)
+    layout = layout_of(module)
     outputs = []
     with torch.no_grad():
         size = TEXT_BATCH if ctx.data.has_lengths else EVALUATION_BATCH
         for batch in ctx.data.batches(split, size):
-            moved = batch.to(ctx.device, channels_last)
+            moved = layout.move(batch, ctx.device)
             answers = ctx.task.logits(ctx.task.forward(module, moved), moved)
             outputs.append(answers.float().cpu().numpy())
     module.train(was_training)
@@ -58,20 +59,13 @@ def reestimate_batchnorm(module: nn.Module, ctx: RunContext, batches: int = 50) 
         norm.reset_running_stats()
         norm.momentum = None
         norm.train()
-    channels_last = is_channels_last(module)
+    layout = layout_of(module)
     with torch.no_grad():
         for step, batch in enumerate(ctx.data.training_batches(128, ctx.seed, epoch=0)):
             if step == batches:
                 break
-            ctx.task.forward(module, batch.to(ctx.device, channels_last))
+            ctx.task.forward(module, layout.move(batch, ctx.device))
     for norm, momentum in zip(norms, momenta, strict=True):
         norm.momentum = momentum
     for child, mode in modes.items():
         child.training = mode
-
-
-def is_channels_last(module: nn.Module) -> bool:
-    """Whether the network's convolution weights lie in channels_last order."""
-    kernels = (p for p in module.parameters() if p.dim() == 4 and min(p.shape[1:]) > 1)
-    first: Tensor | None = next(kernels, None)
-    return first is not None and first.is_contiguous(memory_format=torch.channels_last)

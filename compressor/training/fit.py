@@ -16,7 +16,8 @@ from compressor.context import Progress, RunContext
 from compressor.data import Augment, Batch
 from compressor.errors import DivergedError
 from compressor.training.checkpoint import TrainState, read_state, write_state
-from compressor.training.evaluate import evaluate, is_channels_last
+from compressor.training.evaluate import evaluate
+from compressor.training.layout import settled_layout
 from compressor.training.objective import Loss, Objective, SilenceAlarm, gradient_norms
 from compressor.training.optimizer import make_optimizer, make_schedule
 from compressor.training.precision import autocast, faster_precision
@@ -82,20 +83,21 @@ def fit(
     steps_per_epoch = data.steps_per_epoch(settings.batch_size)
     steps = settings.epochs * steps_per_epoch
     augment = Augment(settings.crop, _flip(settings, ctx), settings.erase)
-    _place(module, device, settings.channels_last)
+    module.train()
+    first = next(data.training_batches(settings.batch_size, ctx.seed, 0, augment, views=views))
+    layout = settled_layout(module, ctx, settings.channels_last, first, name)
+    layout.place(module, device)
     helpers = nn.Module() if helpers is None else helpers.to(device)
     both = nn.ModuleList([module, helpers])
-    channels_last = is_channels_last(module)
 
     def batches(epoch: int) -> Iterator[Batch]:
         rank, world = accelerator.process_index, accelerator.num_processes
         for batch in data.training_batches(settings.batch_size, ctx.seed, epoch, augment, rank, world, views):
-            yield batch.to(device, channels_last)
+            yield layout.move(batch, device)
 
-    module.train()
     precision = settings.precision
     if precision == "auto":
-        probe = next(batches(0))
+        probe = layout.move(first, device)
         precision = ctx.decisions.settle(
             f"{name}.precision",
             lambda: faster_precision(module, lambda m: objective(m, probe, 0.0).total, device),
@@ -105,7 +107,7 @@ def fit(
     schedule = make_schedule(optimizer, settings, steps)
     average = _average_of(module, settings.ema)
     path = ctx.workdir / f"{name}.ckpt"
-    state = read_state(path, _identity(module, settings, ctx, f"{precision} {views}"))
+    state = read_state(path, _identity(module, settings, ctx, f"{precision} {views} {layout}"))
     if state.epoch:
         module.load_state_dict(state.module)
         helpers.load_state_dict(state.helpers)
@@ -161,12 +163,6 @@ def fit(
     module.eval()
     assert state.best_score is not None
     return FitResult(state.best_epoch, state.best_score, state.history, precision, steps)
-
-
-def _place(module: nn.Module, device: str, channels_last: bool) -> None:
-    module.to(device)
-    if channels_last and any(p.dim() == 4 for p in module.parameters()):
-        module.to(memory_format=torch.channels_last)
 
 
 def _average_gradients(helpers: nn.Module, accelerator: Accelerator) -> None:

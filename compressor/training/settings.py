@@ -1,8 +1,13 @@
 """The settings of every stage that trains."""
 
-from typing import Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+
+
+def _switched(value: Any) -> Any:
+    """Booleans, which profiles had here, in today's words."""
+    return ("on" if value else "off") if isinstance(value, bool) else value
 
 
 class TrainSettings(BaseModel):
@@ -26,7 +31,11 @@ class TrainSettings(BaseModel):
     precision: Literal["auto", "fp32", "bf16"] = Field(
         default="auto", description="auto times bf16 autocast against fp32 on this network and takes the faster"
     )
-    channels_last: bool = Field(default=True, description="memory format of convolutional networks while training")
+    channels_last: Annotated[Literal["auto", "on", "off"], BeforeValidator(_switched)] = Field(
+        default="auto",
+        description="memory format of convolutional networks while training; auto where this device gains by it and "
+        "the network, tried on a real batch, can be computed in it",
+    )
     crop: int = Field(default=2, ge=0, description="augmentation: random shift by up to this many pixels")
     flip: Literal["auto", "on", "off"] = Field(
         default="auto", description="augmentation: mirror half of the images; auto where the data says it is safe"

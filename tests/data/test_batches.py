@@ -1,8 +1,10 @@
+import pytest
 import small_texts
 import torch
 
 from compressor.data import Augment, Data, TensorSplit
 from compressor.data.batches import Subset
+from compressor.data.images import Normalise
 
 
 def counted(count: int = 10) -> Data:
@@ -124,3 +126,17 @@ def test_data_is_seen_by_each_network_in_its_own_tokens() -> None:
     assert torch.equal(
         images.seen_by(bert).batch("train", torch.arange(3)).inputs[0], images.train.fetch(torch.arange(3))[0]
     )
+
+
+@pytest.mark.parametrize("channels", [1, 3, 4])
+def test_images_lie_row_by_row_however_their_source_keeps_them(channels: int) -> None:
+    stored = torch.randint(0, 256, (6, 5, 4, channels), dtype=torch.uint8).permute(0, 3, 1, 2)
+    split = TensorSplit(stored, torch.zeros(6, dtype=torch.long))
+    row_by_row = (channels * 20, 20, 4, 1)
+    for normalise in (None, Normalise((0.5,) * channels, (0.5,) * channels)):
+        data = Data("made", split, split, split, ("a",), "", normalise=normalise)
+        batches = [data.batch("train", torch.arange(3)), *data.training_batches(3, 0, 0, Augment(1))]
+        assert [batch.inputs[0].stride() for batch in batches] == [row_by_row] * 3
+        moved = batches[0].to("cpu", channels_last=True)
+        assert moved.inputs[0].stride() == (channels * 20, 1, 4 * channels, channels)
+        assert moved.to("cpu").inputs[0].stride() == row_by_row
