@@ -28,7 +28,6 @@ TESTED_ELSEWHERE = {
     "distill/settings": "values only; its one rule in distill/test_terms.py",
     "models": "values only",
     "target": "values only; read by test_profile.py",
-    "training/settings": "values only",
     "runners/protocol": "a protocol",
     "stage": "test_stage_contract.py",
     "cli/lazy": "cli/test_main.py",
