@@ -8,7 +8,9 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from compressor.data import Data
+from compressor.errors import InputError
 from compressor.models import Form, TorchModel
+from compressor.reading import read_json
 from compressor.target import Budget, Target
 from compressor.tasks import Task
 
@@ -61,10 +63,18 @@ class Decisions:
     path: Path
 
     def read(self) -> dict[str, dict[str, Any]]:
-        """All decisions so far."""
+        """All decisions so far.
+
+        Raises:
+            InputError: The file is damaged.
+        """
         if not self.path.exists():
             return {}
-        decisions: dict[str, dict[str, Any]] = json.loads(self.path.read_text())
+        hint = "delete the file: what it holds is decided anew"
+        decisions: dict[str, dict[str, Any]] = read_json(self.path, dict, hint)
+        for name, decided in decisions.items():
+            if not isinstance(decided, dict) or set(decided) != {"value", "setting"}:
+                raise InputError(f"{self.path}: '{name}' holds no value and setting", hint)
         return decisions
 
     def settle(self, name: str, decide: Callable[[], T], setting: str) -> T:

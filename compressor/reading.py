@@ -96,7 +96,7 @@ def parse_json(
             raise error(f"{where}: its JSON is nested too deep, wanted at most 200 levels", hint) from None
         raise error(f"{where} is not JSON: {fault}", hint) from None
     if not isinstance(values, kind):
-        raise error(f"{where} is {_named(type(values))}, wanted {_named(kind)}", hint)
+        raise error(f"{where} is {_named(type(values))}, not {_named(kind)}", hint)
     return values
 
 

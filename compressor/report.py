@@ -5,6 +5,8 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from compressor.reading import read_record
+
 SCHEMA_VERSION = 1
 Status = Literal["ok", "budget_missed", "failed", "interrupted"]
 
@@ -148,5 +150,9 @@ class Report(_Record):
 
     @classmethod
     def read(cls, path: Path) -> "Report":
-        """Read a ``report.json``."""
-        return cls.model_validate_json(path.read_text())
+        """Read a ``report.json``.
+
+        Raises:
+            InputError: It isn't there, or isn't a report.
+        """
+        return read_record(path, cls, "the report.json of a run's folder")

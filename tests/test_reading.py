@@ -28,9 +28,9 @@ class Small(BaseModel):
         (b'{"a": "\xe9"}', "not UTF-8 at byte 7"),
         (b'{"a": 1', "not JSON"),
         (b"", "not JSON"),
-        (b"[1]", "is a list, wanted an object"),
-        (b"null", "is null, wanted an object"),
-        (b'"x"', "is a str, wanted an object"),
+        (b"[1]", "is a list, not an object"),
+        (b"null", "is null, not an object"),
+        (b'"x"', "is a str, not an object"),
     ],
 )
 def test_what_is_no_object_names_the_file(tmp_path: Path, content: bytes, reason: str) -> None:

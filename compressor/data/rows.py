@@ -1,7 +1,6 @@
 """Files of texts as rows: CSV, JSON lines, Parquet, and what the ``datasets`` library saved."""
 
 import csv
-import json
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -9,6 +8,7 @@ from typing import Any
 from compressor.data.saved_dataset import is_saved_dataset, saved_rows, saved_splits
 from compressor.errors import DataError
 from compressor.extras import require
+from compressor.reading import parse_json
 
 SUFFIXES = (".csv", ".tsv", ".jsonl", ".parquet")
 NAMES = {"train": ("train",), "validation": ("validation", "val", "valid", "dev"), "test": ("test",)}
@@ -90,10 +90,4 @@ def _json_lines(path: Path, lines: Iterator[str]) -> Iterator[Row]:
     for number, line in enumerate(lines, start=1):
         if not line.strip():
             continue
-        try:
-            row = json.loads(line)
-        except ValueError as error:
-            raise DataError(f"{path}, line {number} is not JSON: {error}", "one JSON object a line") from None
-        if not isinstance(row, dict):
-            raise DataError(f"{path}, line {number} is a {type(row).__name__}, not an object", "one JSON object a line")
-        yield row
+        yield parse_json(line, dict, f"{path}, line {number}", "one JSON object a line", DataError, nan=True)

@@ -4,13 +4,13 @@ One split is a folder with ``dataset_info.json`` (columns and the names of class
 order) and ``data-*.arrow``; several are such folders beside a ``dataset_dict.json``.
 """
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from compressor.errors import DataError
 from compressor.extras import require
+from compressor.reading import read_json
 
 SPLITS, STATE, INFO = "dataset_dict.json", "state.json", "dataset_info.json"
 # How every stream ends that was written to its end.
@@ -107,13 +107,7 @@ def _by_name(value: Any, names: tuple[str, ...], where: str) -> Any:
 
 def _read(path: Path, key: str, needed: bool = True) -> Any:
     """One entry of a JSON object."""
-    try:
-        values = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise DataError(f"no file {path}", f"copy the folder again, whole, or {AGAIN}") from None
-    except ValueError as error:
-        raise DataError(f"{path} is not JSON: {error}", f"copy the folder again, or {AGAIN}") from None
-    found = values.get(key) if isinstance(values, dict) else None
+    found = read_json(path, dict, f"copy the folder again, whole, or {AGAIN}", DataError).get(key)
     if needed and not found:
         raise DataError(f"{path} has no '{key}'", AGAIN)
     return found

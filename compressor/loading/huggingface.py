@@ -29,6 +29,7 @@ from compressor.factories.text_network import (
 from compressor.loading.sentence_files import is_sentence_folder, longest_in, pooling_in
 from compressor.loading.weights import load_tensors
 from compressor.models import InputSpec, ModelInfo, TokenizerSpec, TorchModel
+from compressor.reading import parse_json, read_json
 from compressor.structure import apply_shapes, manifest_of
 
 CONFIG, WEIGHTS, PICKLED = "config.json", "model.safetensors", "pytorch_model.bin"
@@ -140,7 +141,7 @@ def _narrowed(folder: Path, values: dict[str, Any], task: str) -> nn.Module:
     """A network with fewer heads than its configuration can say: built by it, then cut to the shapes beside it."""
     module = text_network(values, task)
     try:
-        apply_shapes(module, json.loads((folder / SHAPES).read_text(encoding="utf-8")))
+        apply_shapes(module, read_json(folder / SHAPES, dict, "copy the folder again", ModelFileError))
         tensors = read_safetensors(folder / WEIGHTS)
     except (SafetensorError, OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise ModelFileError(f"{folder} can't be loaded: {error}", "copy the folder again, whole") from None
@@ -161,13 +162,7 @@ def _task_of(values: dict[str, Any]) -> str:
 
 
 def _read_config(path: Path) -> dict[str, Any]:
-    try:
-        values = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise ModelFileError(f"{path} is not JSON: {error}", "copy the folder again") from None
-    if not isinstance(values, dict):
-        raise ModelFileError(f"{path} is a {type(values).__name__}, not an object", "copy the folder again")
-    return values
+    return read_json(path, dict, "copy the folder again", ModelFileError)
 
 
 def _check_weights(folder: Path, body: str, missing: tuple[str, ...], mismatched: Collection[Any]) -> None:
@@ -206,7 +201,7 @@ def tokenizer_of(folder: Path, config: Any) -> TokenizerSpec:
     inputs = ["input_ids", "attention_mask", *(["token_type_ids"] if takes_types else [])]
     return TokenizerSpec(
         content=content,
-        config=json.loads(settings.read_text(encoding="utf-8")) if settings.is_file() else {},
+        config=_read_config(settings) if settings.is_file() else {},
         pad_id=made.pad_token_id if made.pad_token_id is not None else 0,
         max_length=_longest(made, config),
         inputs=tuple(inputs),
@@ -215,7 +210,7 @@ def tokenizer_of(folder: Path, config: Any) -> TokenizerSpec:
 
 def for_words(content: str) -> str:
     """A tokenizer that reads words which are split already as it reads them within a text, after a space."""
-    tokenizer = json.loads(content)
+    tokenizer = parse_json(content, dict, "the tokenizer")
     before = tokenizer.get("pre_tokenizer") or {}
     for part in before.get("pretokenizers", [before]):
         if "add_prefix_space" in part:

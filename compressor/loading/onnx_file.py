@@ -1,16 +1,16 @@
 """An ONNX file to a form: what its metadata or the description beside it says."""
 
-import json
 from pathlib import Path
 
 import onnx
 from pydantic import ValidationError
 
 from compressor.data.tokenizer import engine
-from compressor.errors import ModelFileError
+from compressor.errors import InputError, ModelFileError
 from compressor.export.onnx import PREFIX
 from compressor.factories.sentence_network import EMBEDDING
 from compressor.models import InputSpec, ModelInfo, OnnxModel, TokenizerSpec
+from compressor.reading import parse_json, read_json, read_text
 
 ROUNDED = frozenset({"QuantizeLinear", "DequantizeLinear", "QLinearConv", "QLinearMatMul", "MatMulInteger"})
 MIN_BYTES = 16
@@ -30,7 +30,7 @@ def load_onnx(path: Path) -> OnnxModel:
         raise ModelFileError(f"{path} is not an ONNX file: {error}", "export it again") from None
     try:
         info = _info(proto)
-    except (ValueError, TypeError, KeyError, ValidationError) as error:
+    except (InputError, ValueError, TypeError, KeyError, AttributeError, ValidationError) as error:
         raise ModelFileError(f"{path}: its metadata doesn't fit: {error}", "export it again") from None
     if any(spec.shape == (-1,) for spec in info.inputs):
         info = info.model_copy(update={"tokenizer": _tokenizer_beside(path, info)})
@@ -47,9 +47,9 @@ def _tokenizer_beside(path: Path, info: ModelInfo) -> TokenizerSpec:
         ModelFileError: It isn't there, or can't be read.
     """
     try:
-        content = path.with_name("tokenizer.json").read_text(encoding="utf-8")
-        settings = json.loads(path.with_name("tokenizer_config.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+        content = read_text(path.with_name("tokenizer.json"))
+        settings = read_json(path.with_name("tokenizer_config.json"), dict)
+    except InputError as error:
         raise ModelFileError(
             f"{path} is a text network, and its tokenizer beside it can't be read: {error}",
             "copy the whole folder: tokenizer.json and tokenizer_config.json belong to the model",
@@ -67,13 +67,13 @@ def _tokenizer_beside(path: Path, info: ModelInfo) -> TokenizerSpec:
 
 def _info(proto: onnx.ModelProto) -> ModelInfo:
     metadata = {p.key.removeprefix(PREFIX): p.value for p in proto.metadata_props if p.key.startswith(PREFIX)}
-    contracts = json.loads(metadata.get("inputs", "[]"))
+    contracts = parse_json(metadata.get("inputs", "[]"), list, "inputs", error=ModelFileError)
     fields = set(InputSpec.model_fields)
     inputs = tuple(InputSpec.model_validate({k: v for k, v in c.items() if k in fields}) for c in contracts)
     return ModelInfo(
         task=metadata.get("task", "image-classification"),
         inputs=inputs or _inputs_of_graph(proto),
-        classes=tuple(json.loads(metadata.get("classes", "[]"))),
+        classes=tuple(map(str, parse_json(metadata.get("classes", "[]"), list, "classes", error=ModelFileError))),
     )
 
 

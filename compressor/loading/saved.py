@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from pydantic import ValidationError
 from safetensors import SafetensorError
 from safetensors.torch import load as tensors_of_bytes
 from safetensors.torch import save as bytes_of_tensors
@@ -20,6 +19,7 @@ from compressor.data.load import is_user_code
 from compressor.errors import InputError, ModelFileError
 from compressor.export.onnx import write_atomically
 from compressor.factories import parse_factory, trusted
+from compressor.faults import shown
 from compressor.loading.check import make_check, verify
 from compressor.loading.checkpoint import build_fresh
 from compressor.loading.weights import load_tensors, state_of, untied
@@ -33,10 +33,12 @@ from compressor.models import (
     QuantizedModel,
     TorchModel,
 )
+from compressor.reading import as_record, read_json
 from compressor.structure import apply_shapes, manifest_of
 
 WEIGHTS, STRUCTURE, CHECK = "model.safetensors", "structure.json", "check.safetensors"
 VERSION = 1
+AGAIN = "copy the folder again"
 Factory = str | FactoryRef | Callable[[], nn.Module]
 
 
@@ -116,10 +118,8 @@ def load_form(folder: Path, *, factory: Factory | None = None, trust: bool = Fal
     manifest = saved.content["structure"]
     module = apply_shapes(module, manifest).eval()
     if form == "quantized":
-        try:
-            spec = QuantizationSpec.model_validate(saved.content["quantization"])
-        except ValidationError as error:
-            raise ModelFileError(f"{folder / STRUCTURE}: quantization: {error}", "copy the folder again") from None
+        where = f"{folder / STRUCTURE}: quantization"
+        spec = as_record(QuantizationSpec, saved.content["quantization"], where, AGAIN, ModelFileError)
         graph = quantize.insert(module, spec, inputs, info.tokenizer.max_length if info.tokenizer else None)
         rebuilt = QuantizedModel(graph, info, spec, manifest, builder)
     else:
@@ -138,24 +138,17 @@ class _Saved:
 
 def _read_structure(folder: Path, trust: bool) -> _Saved:
     path = folder / STRUCTURE
-    try:
-        content = json.loads(_read(path))
-    except ValueError as error:
-        raise ModelFileError(f"{path} is not JSON: {error}", "copy the folder again") from None
-    if not isinstance(content, dict) or content.get("version") != VERSION:
-        version = content.get("version") if isinstance(content, dict) else None
+    content = read_json(path, dict, AGAIN, ModelFileError)
+    if content.get("version") != VERSION:
         raise ModelFileError(
-            f"{path} has version {version!r}, this release reads {VERSION}",
+            f"{path} has version {shown(content.get('version'))}, this release reads {VERSION}",
             "install the release of compressor that wrote it",
         )
     wanted = {"torch": "structure", "quantized": "structure", "onnx": "file", "engine": "file"}
     form = str(content.get("form"))
     if form not in wanted or wanted[form] not in content:
         raise ModelFileError(f"{path} describes no form that this release knows", "copy the folder again")
-    try:
-        info = ModelInfo.model_validate(content.get("info"))
-    except ValidationError as error:
-        raise ModelFileError(f"{path}: info: {error.errors()[0]['msg']}", "copy the folder again") from None
+    info = as_record(ModelInfo, content.get("info"), f"{path}: info", AGAIN, ModelFileError)
     if info.data is not None and not trust and is_user_code(info.data):
         info = info.model_copy(update={"data": None, "data_args": {}})
     return _Saved(content, info)

@@ -1,11 +1,11 @@
 """What the sentence-transformers library writes beside a network of transformers: how it pools, and where it cuts."""
 
-import json
 from pathlib import Path
 from typing import Any
 
 from compressor.errors import ModelFileError
 from compressor.export.sentence_files import MODULES, POOLINGS, SETTINGS
+from compressor.reading import read_json
 
 NORMALIZE = "Normalize"
 HINT = "an encoder whose vectors are the mean of its tokens' states, or the first token's"
@@ -49,10 +49,4 @@ def longest_in(folder: Path) -> int | None:
 
 
 def _read(path: Path, kind: type) -> Any:
-    try:
-        values = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise ModelFileError(f"{path} can't be read: {error}", "copy the folder again, whole") from None
-    if not isinstance(values, kind):
-        raise ModelFileError(f"{path} is a {type(values).__name__}, not a {kind.__name__}", "copy the folder again")
-    return values
+    return read_json(path, kind, "copy the folder again, whole", ModelFileError)

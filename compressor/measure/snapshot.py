@@ -20,6 +20,7 @@ from compressor.measure.parity import parity
 from compressor.measure.score import Logits, batch_for, collect_outputs, paired_drop, score_outputs
 from compressor.measure.size import file_size
 from compressor.models import EngineModel, Form, ModelInfo, OnnxModel, QuantizedModel, TorchModel
+from compressor.reading import parse_json, read_text
 from compressor.report import Latency, Parity, StageRecord
 from compressor.runners import EngineRunner, OnnxRunner, Runner, TorchRunner, available, runner_for
 from compressor.tasks import Score
@@ -61,8 +62,13 @@ class Snapshot:
 
     @classmethod
     def load(cls, folder: Path) -> "Snapshot":
-        """Read what ``save`` wrote into the folder."""
-        saved = json.loads((folder / "snapshot.json").read_text())
+        """Read what ``save`` wrote into the folder.
+
+        Raises:
+            InputError: A file is missing, or isn't what was written.
+        """
+        path = folder / "snapshot.json"
+        saved = parse_json(read_text(path), dict, str(path), nan=True)
         artifact = dict(saved["artifact"])
         artifact["path"] = Path(os.path.normpath(folder / artifact["path"]))
         artifact["info"] = ModelInfo.model_validate(artifact["info"])

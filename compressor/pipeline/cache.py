@@ -1,4 +1,4 @@
-"""The stage cache: what a stage's result depends on, and whether a folder holds just that result."""
+"""The stage cache: what a stage's result depends on, and whether a folder holds just that result, whole."""
 
 import functools
 import hashlib
@@ -9,12 +9,19 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from pydantic import BaseModel, ConfigDict
 
+from compressor.digests import file_digest
+from compressor.errors import InputError
 from compressor.export.onnx import write_atomically
+from compressor.reading import as_record, parse_json, read_text
+from compressor.report import StageRecord
 from compressor.stage import Stage
 
 DONE = "stage.json"
 KEY = "key.txt"
+# What stands in a folder beside its result, and what its reader may have changed.
+PASSING, EDITABLE = (".ckpt", ".tmp"), (".py", ".md")
 
 
 @functools.cache
@@ -41,6 +48,29 @@ def stage_key(stage: Stage | None, parent: str, facts: dict[str, Any]) -> str:
     return hashlib.sha256(json.dumps(parts, sort_keys=True, default=str).encode()).hexdigest()
 
 
+class Done(BaseModel):
+    """What ``stage.json`` says of a finished stage.
+
+    Args:
+        key: What the result depends on.
+        content: The digest of the form that the stage gave.
+        record: For the report.
+        files: The digest of every file of the folder; empty for those that its reader may change.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    key: str
+    content: str
+    record: StageRecord
+    files: dict[str, str]
+
+
+def _seal(values: dict[str, Any]) -> str:
+    """The digest of what ``stage.json`` says, by which it is known that it still says what was written."""
+    return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()
+
+
 @dataclass(frozen=True, slots=True)
 class StageFolder:
     """One stage's folder. It is done once ``stage.json`` is there, which is written last."""
@@ -48,27 +78,69 @@ class StageFolder:
     path: Path
     key: str
 
-    def result(self) -> dict[str, Any] | None:
-        """What ``finish`` wrote, if the folder is done and holds the result of this key."""
+    def result(self) -> Done | None:
+        """What ``finish`` wrote, if the folder is done, holds the result of this key, and is as it was left."""
         try:
-            saved: dict[str, Any] = json.loads((self.path / DONE).read_text())
-        except (OSError, ValueError):
+            values = parse_json(read_text(self.path / DONE), dict, DONE, nan=True)
+            if values.pop("seal", None) != _seal(values):
+                return None
+            done = as_record(Done, values, DONE)
+        except InputError:
             return None
-        return saved if saved.get("key") == self.key else None
+        return done if done.key == self.key and self._holds(done.files) else None
 
     def begin(self, fresh: bool) -> None:
-        """Make the folder ready for work: what an interrupted run of the same key left is kept."""
-        (self.path / DONE).unlink(missing_ok=True)
-        marker = self.path / KEY
-        if fresh or not marker.exists() or marker.read_text() != self.key:
-            shutil.rmtree(self.path, ignore_errors=True)
+        """Make the folder ready for work: what an interrupted run of the same key left is kept.
+
+        A folder that was finished is begun again only where it isn't whole any more: nothing of it is kept.
+
+        Raises:
+            InputError: It isn't a stage's folder.
+        """
+        left = list(self.path.iterdir()) if self.path.is_dir() else []
+        names = {entry.name for entry in left}
+        if self.path.is_symlink() or (self.path.exists() and not self.path.is_dir()):
+            raise InputError(f"{self.path} is in the way of a stage's folder", "remove it, or another --out")
+        if left and not names & {DONE, KEY}:
+            raise InputError(
+                f"{self.path} holds {left[0].name}, and nothing says that a stage wrote it: it is left alone",
+                "remove the folder if you don't need it, or another --out",
+            )
+        if left and (fresh or DONE in names or self._marked() != self.key):
+            shutil.rmtree(self.path)
         self.path.mkdir(parents=True, exist_ok=True)
         for leftover in self.path.rglob("*.tmp"):
             leftover.unlink()
-        write_atomically(marker, self.key.encode())
+        write_atomically(self.path / KEY, self.key.encode())
 
-    def finish(self, content: dict[str, Any]) -> None:
+    def finish(self, record: StageRecord, content: str) -> Done:
         """Declare the folder done, and drop the trainings' states, which nothing reads any more."""
-        write_atomically(self.path / DONE, json.dumps({"key": self.key, **content}, indent=2).encode())
+        done = Done(key=self.key, content=content, record=record, files=self._files())
+        values = done.model_dump(mode="json")
+        write_atomically(self.path / DONE, json.dumps({**values, "seal": _seal(values)}, indent=2).encode())
         for state in self.path.glob("*.ckpt"):
             state.unlink()
+        return done
+
+    def _marked(self) -> str:
+        try:
+            return (self.path / KEY).read_text(encoding="utf-8")
+        except (OSError, UnicodeDecodeError):
+            return ""
+
+    def _files(self) -> dict[str, str]:
+        found = {}
+        for path in sorted(self.path.rglob("*")):
+            name = path.relative_to(self.path).as_posix()
+            if path.is_file() and name not in (DONE, KEY) and path.suffix not in PASSING:
+                found[name] = "" if path.suffix in EDITABLE else file_digest(path)
+        return found
+
+    def _holds(self, files: dict[str, str]) -> bool:
+        try:
+            return all(
+                (self.path / name).is_file() and digest in ("", file_digest(self.path / name))
+                for name, digest in files.items()
+            )
+        except OSError:
+            return False

@@ -14,7 +14,7 @@ from compressor.digests import file_digest, module_digest
 from compressor.loading import load_form, save_form
 from compressor.measure import Snapshot, snapshot
 from compressor.models import EngineModel, Form, OnnxModel, TorchModel
-from compressor.pipeline.cache import StageFolder, stage_key
+from compressor.pipeline.cache import Done, StageFolder, stage_key
 from compressor.pipeline.job import Job
 from compressor.pipeline.plan import check, teacher_notes
 from compressor.report import Parity, StageRecord
@@ -64,11 +64,10 @@ def run_arm(job: Job, folder: Path, teachers: tuple[Teacher, ...], progress: Sho
         else:
             cached = True
         taken = Snapshot.load(place.path)
-        record = StageRecord.model_validate(done["record"]).model_copy(update={"cached": cached})
-        arm.records.append(record)
+        arm.records.append(done.record.model_copy(update={"cached": cached}))
         arm.snapshots.append(taken)
-        arm.digests.append(done["content"])
-        parent = done["content"]
+        arm.digests.append(done.content)
+        parent = done.content
         current = _Current(None, place.path, job.model.builder)
 
 
@@ -93,10 +92,9 @@ def run_alone(job: Job, index: int, folder: Path, progress: ShowProgress, arm: A
         before = arm.records[index - 1].name
         current = _Current(own if index == 1 else None, job.out / before, job.model.builder)
         done = _do(stage, name, current, place, job, (), progress, arm.snapshots[0])
-    record = StageRecord.model_validate(done["record"])
-    control.records.append(record)
+    control.records.append(done.record)
     control.snapshots.append(Snapshot.load(place.path))
-    control.digests.append(done["content"])
+    control.digests.append(done.content)
 
 
 @dataclass
@@ -129,12 +127,11 @@ def _reference(job: Job, folder: Path, key: str, progress: ShowProgress, arm: Ar
         taken.save(place.path)
         seconds = time.perf_counter() - start
         record = _finished(taken, "reference", seconds, folder, {}, {}, {}, teacher_notes(job))
-        done = {"record": record.model_dump(mode="json"), "content": module_digest(job.model.module)}
-        place.finish(done)
+        done = place.finish(record, module_digest(job.model.module))
     taken = Snapshot.load(place.path)
-    arm.records.append(StageRecord.model_validate(done["record"]).model_copy(update={"cached": cached}))
+    arm.records.append(done.record.model_copy(update={"cached": cached}))
     arm.snapshots.append(taken)
-    arm.digests.append(done["content"])
+    arm.digests.append(done.content)
     return taken
 
 
@@ -147,7 +144,7 @@ def _do(
     teachers: tuple[Teacher, ...],
     progress: ShowProgress,
     reference: Snapshot,
-) -> dict[str, Any]:
+) -> Done:
     """Run one stage, save its form, measure it, and only then declare it done."""
     form = current.load()
     place.begin(job.fresh)
@@ -171,9 +168,7 @@ def _do(
         result.metrics,
         [*result.notes, *ctx.decisions.reasons()],
     )
-    done = {"record": record.model_dump(mode="json"), "content": _content(result.model, place.path)}
-    place.finish(done)
-    return done
+    return place.finish(record, _content(result.model, place.path))
 
 
 def _finished(

@@ -6,11 +6,12 @@ from typing import Any
 
 from compressor.context import ShowProgress, silent
 from compressor.digests import file_digest, module_digest
-from compressor.errors import CompressError
+from compressor.errors import CompressError, InputError
 from compressor.export.onnx import write_atomically
 from compressor.models import EngineModel, OnnxModel, TorchModel
 from compressor.pipeline.control import check_control, run_control, with_control
 from compressor.pipeline.environment import describe_environment, peak_memory
+from compressor.pipeline.folder import claim, point_to
 from compressor.pipeline.job import Job, prepared, report_progress
 from compressor.pipeline.loop import Arm, run_arm
 from compressor.pipeline.summary import (
@@ -37,9 +38,11 @@ def run(job: Job, progress: ShowProgress = silent) -> Report:
         CompressError: A stage failed, or the plan can't work. A report of what was done is written
             first where at least the reference was measured.
     """
+    claim(job.out)
     job = prepared(job)
     check_control(job)
-    _point_to(job.out)
+    if not point_to(job.out):
+        report_progress(job, progress, f"{job.out.parent / 'last'} is not a run's: it is left as it is")
     if job.seeds == 1:
         return _run_seed(job, progress)
     reports, paths = [], []
@@ -150,7 +153,7 @@ def _write(report: Report, out: Path) -> None:
 def _same(path: Path, report: Report) -> bool:
     try:
         known = Report.read(path)
-    except ValueError:
+    except InputError:
         return False
     return _measured(known) == _measured(report)
 
@@ -159,13 +162,3 @@ def _measured(report: Report) -> Report:
     """The report without what differs between a run and the same run from cache: marks, memory, how it was typed."""
     stages = [record.model_copy(update={"cached": False}) for record in report.stages]
     return report.model_copy(update={"stages": stages, "command": "", "peak_memory_bytes": None})
-
-
-def _point_to(out: Path) -> None:
-    """``runs/last`` beside the newest run's folder names it."""
-    pointer = out.parent / "last"
-    text = f"{out}\n"
-    if pointer.is_dir() or (pointer.exists() and pointer.read_text() == text):
-        return
-    pointer.parent.mkdir(parents=True, exist_ok=True)
-    write_atomically(pointer, text.encode())

@@ -11,6 +11,7 @@ from compressor.data.tokenizer import engine
 from compressor.errors import PlanError
 from compressor.factories.low_rank import word_table
 from compressor.models import TokenizerSpec
+from compressor.reading import parse_json
 
 
 def vocabulary_size(spec: TokenizerSpec) -> int:
@@ -37,7 +38,7 @@ def tokens_to_keep(spec: TokenizerSpec, counts: Tensor, min_count: int) -> Tenso
     Raises:
         PlanError: A kind of tokenizer that this can't trim.
     """
-    tokenizer = json.loads(spec.content)
+    tokenizer = parse_json(spec.content, dict, "the tokenizer")
     model = tokenizer["model"]
     names = _names(tokenizer)
     kept = {place for place, count in enumerate(counts.tolist()) if count >= min_count and place in names}
@@ -62,7 +63,7 @@ def tokens_to_keep(spec: TokenizerSpec, counts: Tensor, min_count: int) -> Tenso
 
 def trim(spec: TokenizerSpec, kept: Tensor) -> TokenizerSpec:
     """The tokenizer with these tokens alone, numbered anew in the same order."""
-    tokenizer = json.loads(spec.content)
+    tokenizer = parse_json(spec.content, dict, "the tokenizer")
     places = {old: new for new, old in enumerate(kept.tolist())}
     model = tokenizer["model"]
     if model["type"] == "Unigram":

@@ -107,7 +107,7 @@ ARROW = "data-00001-of-00002.arrow"
     [
         (lambda f: shutil.rmtree(f / "dev"), "names the split 'dev', and .*dev is no such folder"),
         (lambda f: (f / "dataset_dict.json").write_text("{"), r"dataset_dict\.json is not JSON"),
-        (lambda f: (f / "dataset_dict.json").write_text("[]"), "has no 'splits'"),
+        (lambda f: (f / "dataset_dict.json").write_text("[]"), "is a list, not an object"),
         (lambda f: change(f / "dataset_dict.json", splits=["dev"]), "no split 'train'; it has: dev"),
         (lambda f: (f / "train" / "dataset_info.json").unlink(), r"no file .*dataset_info\.json"),
         (lambda f: change(f / "train" / "state.json", _data_files=[]), "has no '_data_files'"),

@@ -64,10 +64,10 @@ def test_other_chains_and_damaged_files_are_refused(tmp_path: Path) -> None:
     with pytest.raises(ModelFileError, match="a chain of Transformer, Pooling, Dense"):
         pooling_in(write(tmp_path, {"pooling_mode": "mean"}, kinds))
     (tmp_path / "modules.json").write_text("[")
-    with pytest.raises(ModelFileError, match=r"modules.json can't be read"):
+    with pytest.raises(ModelFileError, match=r"modules.json is not JSON"):
         pooling_in(tmp_path)
     (tmp_path / "modules.json").write_text("{}")
-    with pytest.raises(ModelFileError, match=r"modules.json is a dict, not a list"):
+    with pytest.raises(ModelFileError, match=r"modules.json is an object, not a list"):
         pooling_in(tmp_path)
 
 

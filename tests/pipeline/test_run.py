@@ -96,6 +96,13 @@ def test_a_failed_stage_keeps_what_was_done_and_is_not_cached(
     report = pipeline.run(job)
     assert report.status == "ok"
     assert [record.cached for record in report.stages] == [True, True, False]
+    # What is damaged afterwards is made again, and nothing else.
+    (job.out / "02-export" / "snapshot.json").write_text("[" * 10**5)
+    (job.out / "report.json").write_text("[]")
+    again = pipeline.run(job)
+    assert [record.cached for record in again.stages] == [True, True, False]
+    assert again.stages[-1].score == report.stages[-1].score
+    assert Report.read(job.out / "report.json") == again
 
 
 def test_seeds_are_averaged(make_job: MakeJob) -> None:
