@@ -11,6 +11,7 @@
     ├── MissingError        4     an extra or a device that isn't here
     └── StageError          5     a stage failed; what was done before it is kept
         ├── DivergedError         the loss became non-finite; the last good weights are kept
+        ├── OutOfMemoryError      the machine, or a limit, has no more
         └── DiskFullError         no space left; the partial file was removed
 
 Anything else that reaches the command line is a bug and ends with 1; Ctrl-C ends with 130.
@@ -110,6 +111,10 @@ class StageError(CompressError):
 
 class DivergedError(StageError):
     """The loss became non-finite; the last good weights are kept."""
+
+
+class OutOfMemoryError(StageError):
+    """No memory was left; the stages before are kept."""
 
 
 class DiskFullError(StageError):

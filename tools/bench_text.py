@@ -36,9 +36,9 @@ from compressor.data.unlabeled import load_unlabeled
 from compressor.distill import Distillation, KdSettings
 from compressor.distill.layers import shallower
 from compressor.loading import load_file
+from compressor.memory import peak_memory
 from compressor.models import TorchModel
 from compressor.pipeline import Job
-from compressor.pipeline.environment import peak_memory
 from compressor.pipeline.job import prepared
 from compressor.pipeline.loop import Arm, run_arm
 from compressor.profile import load_profile

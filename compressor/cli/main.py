@@ -4,13 +4,16 @@ import errno
 import shlex
 import sys
 import traceback
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, NoReturn
 
 import click
 
+from compressor.cli.child import can_watch, is_installed, watched, where
+from compressor.cli.death import KEPT, bury, show_error
 from compressor.cli.lazy import LazyGroup
-from compressor.errors import CompressError, DiskFullError, ExitCode, InputError
+from compressor.errors import CompressError, DiskFullError, ExitCode, InputError, OutOfMemoryError, StageError
+from compressor.memory import is_out_of_memory, of_limit
 
 COMMANDS = {
     "example": ("compressor.cli.example:example", "Train the embedded example's network and write its checkpoint."),
@@ -22,6 +25,8 @@ COMMANDS = {
     "profiles": ("compressor.cli.profiles:profiles", "List, show, copy and check profiles."),
     "stages": ("compressor.cli.stages:stages", "List the stages and show their settings."),
 }
+# Commands that run networks, and may be killed by what those do.
+WORKING = {"example", "train", "plan", "run", "tune-kd", "measure"}
 DENIED = (errno.EACCES, errno.EPERM, errno.EROFS)
 
 
@@ -29,41 +34,69 @@ class Root(LazyGroup):
     """The command group with the error boundary around it."""
 
     def main(self, args: Sequence[str] | None = None, *rest: Any, **settings: Any) -> NoReturn:
-        """Run a command line and exit with its code."""
+        """Run a command line and exit with its code; as a program, the work is done in a process of its own."""
         typed = list(sys.argv[1:] if args is None else args)
         settings |= {"standalone_mode": False, "prog_name": "compress", "obj": shlex.join(["compress", *typed])}
-        try:
-            code = super().main(typed, *rest, **settings)
-        except CompressError as error:
-            code = _tell(error)
-        except click.ClickException as error:
-            error.show()
-            code = ExitCode.INPUT
-        except (KeyboardInterrupt, click.Abort):
-            click.echo("interrupted; what is finished is kept: run again to go on", err=True)
-            code = ExitCode.INTERRUPTED
-        except OSError as error:
-            code = _tell_os(error)
-        except Exception:
-            traceback.print_exc()
-            click.echo("this is a bug in compress; please report it with the lines above", err=True)
-            code = ExitCode.BUG
-        sys.exit(int(code or 0))
+
+        def work() -> int:
+            return _bounded(lambda: super(Root, self).main(typed, *rest, **settings))
+
+        # With arguments it is called from Python, by a test or a script, whose memory it shares.
+        if args is None and typed[:1] and typed[0] in WORKING and can_watch():
+            sys.exit(watched(work, bury))
+        sys.exit(work())
 
 
-def _tell(error: CompressError) -> ExitCode:
-    click.echo(f"error: {error.message}", err=True)
-    if error.hint:
-        click.echo(f"  try: {error.hint}", err=True)
-    return error.exit_code
+def _bounded(command: Callable[[], Any]) -> int:
+    """The exit code of a command, whatever way it ends."""
+    try:
+        code = command()
+    except CompressError as error:
+        code = show_error(_no_memory(error) if is_out_of_memory(error) else error)
+    except click.ClickException as error:
+        error.show()
+        code = ExitCode.INPUT
+    except (KeyboardInterrupt, click.Abort):
+        click.echo(f"interrupted; {KEPT}", err=True)
+        code = ExitCode.INTERRUPTED
+    except SystemExit as error:
+        # No command of ours raises it: the code of a network, a loader or a plug-in does.
+        message = f"code that is not compress's ended the process (sys.exit({error.code!r})){_where_in(error)}"
+        code = show_error(StageError(message, "a network and data whose code raises an error instead"))
+    except OSError as error:
+        code = show_error(_no_memory(error)) if is_out_of_memory(error) else _tell_os(error)
+    except Exception as error:
+        if is_out_of_memory(error):
+            return show_error(_no_memory(error))
+        traceback.print_exc()
+        click.echo("this is a bug in compress; please report it with the lines above", err=True)
+        code = ExitCode.BUG
+    return int(code or 0)
+
+
+def _no_memory(error: BaseException) -> OutOfMemoryError:
+    at = f" in {where()}" if where() else ""
+    said = str(error).strip().partition("\n")[0] or type(error).__name__
+    return OutOfMemoryError(
+        f"no memory was left{at} ({of_limit()}): {said}",
+        f"a smaller train.batch_size or quantize.calibration_batch_size, or a machine with more memory; {KEPT}",
+    )
+
+
+def _where_in(error: BaseException) -> str:
+    """The innermost line that isn't an installed package's, as ``: net.py, line 3, in forward``."""
+    frames = [one for one in traceback.extract_tb(error.__traceback__) if not is_installed(one.filename)]
+    return f": {frames[-1].filename}, line {frames[-1].lineno}, in {frames[-1].name}" if frames else ""
 
 
 def _tell_os(error: OSError) -> ExitCode:
     if error.errno == errno.ENOSPC:
-        where = f" while writing {error.filename}" if error.filename else ""
-        return _tell(DiskFullError(f"no space left on the device{where}", "free some space and run again to go on"))
+        place = f" while writing {error.filename}" if error.filename else ""
+        return show_error(
+            DiskFullError(f"no space left on the device{place}", "free some space and run again to go on")
+        )
     if error.errno in DENIED:
-        return _tell(InputError(f"{error.strerror}: {error.filename}", "another --out, or other permissions"))
+        return show_error(InputError(f"{error.strerror}: {error.filename}", "another --out, or other permissions"))
     traceback.print_exc()
     return ExitCode.BUG
 

@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.live import Live
 from rich.text import Text
 
+from compressor.cli.child import say
 from compressor.context import Progress
 
 PLAIN_SECONDS = 60.0
@@ -35,8 +36,32 @@ class Display(Protocol):
 
 
 def progress_display() -> Display:
-    """The display for this process's standard error."""
-    return LiveDisplay() if sys.stderr.isatty() else PlainDisplay()
+    """The display for this process's standard error; where the work is, is said to the process that watches too."""
+    return Told(LiveDisplay() if sys.stderr.isatty() else PlainDisplay())
+
+
+class Told:
+    """Hands reports on to a display, and says where the work is. A report without a count is for the latter alone."""
+
+    def __init__(self, display: Display) -> None:
+        self._display = display
+
+    def __enter__(self) -> Self:
+        """Start the display."""
+        self._display.__enter__()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """End it."""
+        self._display.__exit__(kind, error, trace)
+
+    def __call__(self, progress: Progress) -> None:
+        """Say and show one report."""
+        say(at=place(progress))
+        if progress.message or progress.steps:
+            self._display(progress)
 
 
 def describe(progress: Progress) -> str:
@@ -55,6 +80,18 @@ def describe(progress: Progress) -> str:
     if progress.seconds_left is not None:
         parts.append(f"{duration(progress.seconds_left)} left")
     return "  ".join(parts)
+
+
+def place(progress: Progress) -> str:
+    """A report as a place in the work: ``02-prune recover, epoch 1 of 2, step 3 of 16``."""
+    parts = [progress.what]
+    if progress.epochs:
+        parts.append(f"epoch {progress.epoch} of {progress.epochs}")
+    if progress.steps:
+        parts.append(f"step {progress.step} of {progress.steps}")
+    if progress.message:
+        parts.append(progress.message)
+    return ", ".join(parts)
 
 
 def duration(seconds: float) -> str:

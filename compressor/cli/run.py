@@ -4,6 +4,7 @@ from typing import Any
 
 import click
 
+from compressor.cli.child import say
 from compressor.cli.options import JOB_OPTIONS, ControlCommand, JobOptions, add_options
 from compressor.errors import ExitCode
 
@@ -24,6 +25,7 @@ def run(command: str, /, as_json: bool, **typed: Any) -> int:
     from compressor.cli.progress import progress_display
 
     job = JobOptions(**typed).job(command)
+    say(out=str(job.out))
     with progress_display() as progress:
         report = pipeline.run(job, progress)
     if as_json:

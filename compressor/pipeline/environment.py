@@ -1,7 +1,6 @@
 """What a run ran on, for the report: versions, CPU features, threads, the checkout's commit."""
 
 import platform
-import resource
 import subprocess
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -9,7 +8,6 @@ from typing import Any
 
 import torch
 
-KIBI = 1024
 PACKAGES = (
     "compressor",
     "torch",
@@ -37,11 +35,6 @@ def describe_environment(device: str) -> dict[str, Any]:
         "threads": torch.get_num_threads(),
         "git": _commit(),
     }
-
-
-def peak_memory() -> int:
-    """This process's resident memory at its highest so far, in bytes."""
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * KIBI
 
 
 def _version(name: str) -> str:

@@ -29,11 +29,13 @@ class Arm:
         records: The reference's first.
         snapshots: Each record's own, for paired comparisons.
         digests: What each stage's result is, by content.
+        grown: Called when a stage that was really done has been added.
     """
 
     records: list[StageRecord]
     snapshots: list[Snapshot]
     digests: list[str]
+    grown: Callable[[], None] = lambda: None
 
 
 def run_arm(job: Job, folder: Path, teachers: tuple[Teacher, ...], progress: ShowProgress, arm: Arm) -> None:
@@ -67,6 +69,8 @@ def run_arm(job: Job, folder: Path, teachers: tuple[Teacher, ...], progress: Sho
         arm.records.append(done.record.model_copy(update={"cached": cached}))
         arm.snapshots.append(taken)
         arm.digests.append(done.content)
+        if not cached:
+            arm.grown()
         parent = done.content
         current = _Current(None, place.path, job.model.builder)
 
@@ -132,6 +136,8 @@ def _reference(job: Job, folder: Path, key: str, progress: ShowProgress, arm: Ar
     arm.records.append(done.record.model_copy(update={"cached": cached}))
     arm.snapshots.append(taken)
     arm.digests.append(done.content)
+    if not cached:
+        arm.grown()
     return taken
 
 
@@ -146,6 +152,7 @@ def _do(
     reference: Snapshot,
 ) -> Done:
     """Run one stage, save its form, measure it, and only then declare it done."""
+    progress(Progress(name))
     form = current.load()
     place.begin(job.fresh)
     ctx = job.context(place.path, teachers, _named(progress, name), form.info)

@@ -15,8 +15,8 @@ from compressor.distill import Distillation, KdSettings
 from compressor.distill.stage import Distill
 from compressor.errors import PlanError
 from compressor.measure import score_form
+from compressor.memory import peak_memory
 from compressor.models import FORM_NAMES, Form, TorchModel
-from compressor.pipeline.environment import peak_memory
 from compressor.pipeline.job import WHOLE_RUN, Job, prepared
 from compressor.profile import chain_faults
 from compressor.training import TrainSettings

@@ -6,11 +6,12 @@ from typing import Any
 
 from compressor.context import ShowProgress, silent
 from compressor.digests import file_digest, module_digest
-from compressor.errors import CompressError, InputError
+from compressor.errors import InputError
 from compressor.export.onnx import write_atomically
+from compressor.memory import peak_memory
 from compressor.models import EngineModel, OnnxModel, TorchModel
 from compressor.pipeline.control import check_control, run_control, with_control
-from compressor.pipeline.environment import describe_environment, peak_memory
+from compressor.pipeline.environment import describe_environment
 from compressor.pipeline.folder import claim, point_to
 from compressor.pipeline.job import Job, prepared, report_progress
 from compressor.pipeline.loop import Arm, run_arm
@@ -23,6 +24,8 @@ from compressor.pipeline.summary import (
 )
 from compressor.report import Artifact, Report, ScoreInfo, Status
 from compressor.report_html import write_html
+
+UNFINISHED = "not finished: the run is still going on, or was killed; run again to go on"
 
 
 def run(job: Job, progress: ShowProgress = silent) -> Report:
@@ -58,21 +61,18 @@ def run(job: Job, progress: ShowProgress = silent) -> Report:
 
 
 def _run_seed(job: Job, progress: ShowProgress) -> Report:
-    arm, control = Arm([], [], []), Arm([], [], [])
-    status: Status = "failed"
+    # Written after every stage, so that it is right even where this process is killed in the next.
+    arm = Arm([], [], [], lambda: _write_partial(job, arm, control, "interrupted", UNFINISHED))
+    control = Arm([], [], [])
     try:
         run_arm(job, job.out, job.all_teachers, progress, arm)
         run_control(job, arm, progress, control)
-        status = "ok"
     except KeyboardInterrupt:
-        status = "interrupted"
+        _write_partial(job, arm, control, "interrupted", "interrupted; run again to go on")
         raise
-    except CompressError as error:
-        _write_partial(job, arm, control, "failed", str(error))
+    except BaseException as error:
+        _write_partial(job, arm, control, "failed", str(error) or type(error).__name__)
         raise
-    finally:
-        if status == "interrupted":
-            _write_partial(job, arm, control, "interrupted", "interrupted; run again to go on")
     report = _report(job, arm, control, None, [])
     _write(report, job.out)
     return report
