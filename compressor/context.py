@@ -73,7 +73,7 @@ class Decisions:
         hint = "delete the file: what it holds is decided anew"
         decisions: dict[str, dict[str, Any]] = read_json(self.path, dict, hint)
         for name, decided in decisions.items():
-            if not isinstance(decided, dict) or set(decided) != {"value", "setting"}:
+            if not isinstance(decided, dict) or set(decided) - {"reason"} != {"value", "setting"}:
                 raise InputError(f"{self.path}: '{name}' holds no value and setting", hint)
         return decisions
 
