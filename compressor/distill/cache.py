@@ -5,7 +5,7 @@ import hashlib
 import math
 import os
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -20,10 +20,11 @@ from compressor.distill.settings import KdSettings
 from compressor.distill.teachers import Answers, AskTeacher
 from compressor.models import EngineModel, OnnxModel
 from compressor.training import TrainSettings
+from compressor.training.layout import Layout, choose_layout
+from compressor.training.probe import OVERDRAWN, Allowance, Clock, time_steps
 
 PREFIX = "teacher-answers-"
 LARGEST_BYTES = 8_000_000_000
-TIMED_BATCHES = 3
 
 
 class TeacherCache:
@@ -85,8 +86,15 @@ def cached(ask: AskTeacher, ctx: RunContext, kd: KdSettings, train: TrainSetting
     return TeacherCache(ask, path, _shape(ask, ctx, kd))
 
 
-def worth_caching(student: nn.Module, ask: AskTeacher, ctx: RunContext, kd: KdSettings, train: TrainSettings) -> bool:
-    """Whether a cache saves more than it costs here, by a short timing.
+def worth_caching(
+    student: nn.Module,
+    ask: AskTeacher,
+    ctx: RunContext,
+    kd: KdSettings,
+    train: TrainSettings,
+    clock: Clock = time.perf_counter,
+) -> tuple[bool, str]:
+    """Whether a cache saves more than it costs here, and why: by a short timing, off where there is no time for it.
 
     It does where asking the teachers takes longer than the student's own step, even if this training sees
     each view once: the run's next stages see them again. For texts, which aren't augmented, it does from the
@@ -97,19 +105,33 @@ def worth_caching(student: nn.Module, ask: AskTeacher, ctx: RunContext, kd: KdSe
         ask: The teachers.
         ctx: The run.
         kd: Its ``cache`` and ``views``.
-        train: The batch size.
+        train: Batch size, steps and layout.
+        clock: Seconds.
     """
     if kd.cache != "auto":
-        return kd.cache == "on"
-    if kd.terms or 4 * math.prod(_shape(ask, ctx, kd)) > LARGEST_BYTES:
-        return False
+        return kd.cache == "on", "so it was set"
+    if kd.terms:
+        return False, "features aren't kept"
+    if 4 * math.prod(_shape(ask, ctx, kd)) > LARGEST_BYTES:
+        return False, f"the answers would take more than {LARGEST_BYTES / 1e9:g} GB"
     if ctx.data.has_lengths:
-        # Every epoch asks the same.
-        return train.epochs > 1
-    batch = next(ctx.data.training_batches(train.batch_size, ctx.seed, epoch=0)).to(ctx.device)
-    copied = copy.deepcopy(student).to(ctx.device).train()
-    own = _seconds(lambda: ctx.task.loss(ctx.task.forward(copied, batch), batch).backward())
-    return _seconds(lambda: ask(batch)) > own
+        return train.epochs > 1, "every epoch asks the same" if train.epochs > 1 else "nothing is asked twice"
+    allowance = Allowance(train.epochs * ctx.data.steps_per_epoch(train.batch_size), clock=clock)
+    batch = next(ctx.data.training_batches(train.batch_size, ctx.seed, epoch=0))
+    if not allowance.covers(2, len(batch.labels)):
+        return False, OVERDRAWN
+    layout = Layout(choose_layout(student, ctx, train.channels_last, batch)[0])
+    copied = layout.place(copy.deepcopy(student), ctx.device).train()
+
+    def step(part: Batch) -> None:
+        ctx.task.loss(ctx.task.forward(copied, part), part).backward()
+
+    timing = time_steps({"teacher": ask, "student": step}, batch, layout, ctx, allowance)
+    if not timing.compared:
+        return False, OVERDRAWN
+    teacher, own = timing.seconds["teacher"], timing.seconds["student"]
+    said = f"of a batch the teachers' answers take {1000 * teacher:.3g} ms, the student's step {1000 * own:.3g} ms"
+    return teacher > own, said
 
 
 def _shape(ask: AskTeacher, ctx: RunContext, kd: KdSettings) -> tuple[int, ...]:
@@ -118,15 +140,6 @@ def _shape(ask: AskTeacher, ctx: RunContext, kd: KdSettings) -> tuple[int, ...]:
     if ctx.task.answers != "classes" or ctx.data.train.labels.dim() > 1:
         of_one = tuple(ask(ctx.data.batch("train", torch.arange(1)).to(ctx.device)).logits.shape[1:])
     return (kd.views, len(ctx.data.train), *of_one)
-
-
-def _seconds(work: Callable[[], object]) -> float:
-    times: list[float] = []
-    for _ in range(TIMED_BATCHES):
-        start = time.perf_counter()
-        work()
-        times.append(time.perf_counter() - start)
-    return min(times)
 
 
 def _fits(path: Path, shape: Sequence[int]) -> bool:

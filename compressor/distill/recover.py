@@ -68,9 +68,7 @@ def _fit(
         kd = kd.model_copy(update={"views": 1})
     objective = Distillation(ctx, kd, module, train.channels_last)
     views = None
-    if kd.cache != "off" and ctx.decisions.settle(
-        f"{name}.kd.cache", lambda: worth_caching(module, objective.ask, ctx, kd, train), setting="kd.cache"
-    ):
+    if kd.cache != "off" and _caches(module, objective, ctx, kd, train, name):
         views, objective.ask = kd.views, cached(objective.ask, ctx, kd, train)
     try:
         return fit(
@@ -85,3 +83,12 @@ def _fit(
         )
     finally:
         objective.close()
+
+
+def _caches(
+    module: nn.Module, objective: Distillation, ctx: RunContext, kd: KdSettings, train: TrainSettings, name: str
+) -> bool:
+    worth, _ = ctx.decisions.settle_because(
+        f"{name}.kd.cache", lambda: worth_caching(module, objective.ask, ctx, kd, train), setting="kd.cache"
+    )
+    return worth

@@ -21,6 +21,7 @@ from compressor.training.layout import settled_layout
 from compressor.training.objective import Loss, Objective, SilenceAlarm, gradient_norms
 from compressor.training.optimizer import make_optimizer, make_schedule
 from compressor.training.precision import autocast, faster_precision
+from compressor.training.probe import Allowance
 from compressor.training.settings import TrainSettings
 
 REPORT_SECONDS = 1.0
@@ -95,12 +96,13 @@ def fit(
         for batch in data.training_batches(settings.batch_size, ctx.seed, epoch, augment, rank, world, views):
             yield layout.move(batch, device)
 
-    precision = settings.precision
+    precision: str = settings.precision
     if precision == "auto":
-        probe = layout.move(first, device)
-        precision = ctx.decisions.settle(
+        precision, _ = ctx.decisions.settle_because(
             f"{name}.precision",
-            lambda: faster_precision(module, lambda m: objective(m, probe, 0.0).total, device),
+            lambda: faster_precision(
+                module, lambda m, batch: objective(m, batch, 0.0).total, first, layout, ctx, Allowance(steps)
+            ),
             setting="train.precision",
         )
     optimizer = make_optimizer(both, settings)

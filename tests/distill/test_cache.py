@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 import small
 import torch
+from torch import nn
 
 from compressor.context import RunContext, Teacher
 from compressor.data import Augment, Batch
@@ -134,21 +135,38 @@ def test_killed_while_writing(tmp_path: Path) -> None:
     assert cache.answered >= 20 and cache.asked > 0
 
 
-def test_recovery_uses_it_where_told_and_auto_only_where_it_pays(tmp_path: Path) -> None:
+def test_recovery_uses_it_where_told(tmp_path: Path) -> None:
     ctx = small.small_context(tmp_path)
     student = small.small_model(seed=1, width=8).module
     recover(student, ctx, TRAIN, KD)
     assert list(tmp_path.glob(f"{PREFIX}*"))
     assert ctx.decisions.read()["recover.kd.cache"]["value"] is True
-    ask = mean_of_teachers(ctx)
+
+
+@pytest.mark.parametrize(("teacher", "student", "pays"), [(2.0, 1.0, True), (1.0, 2.0, False)])
+def test_auto_is_on_where_the_teacher_costs_more_than_the_student(
+    tmp_path: Path, teacher: float, student: float, pays: bool
+) -> None:
+    ctx = small.small_context(tmp_path)
+    module = small.small_model(seed=1, width=8).module
     auto = KD.model_copy(update={"cache": "auto"})
+    now = 0.0
 
-    def slow(batch: Batch) -> Answers:
-        time.sleep(0.5)
-        return ask(batch)
+    def asked(batch: Batch) -> Answers:
+        nonlocal now
+        now += teacher * len(batch.labels) / 1000
+        return Answers(torch.zeros(1))
 
-    assert worth_caching(student, slow, ctx, auto, TRAIN)
-    assert not worth_caching(student, lambda _: Answers(torch.zeros(1)), ctx, auto, TRAIN)
+    def trained(network: nn.Module, inputs: tuple[torch.Tensor], output: torch.Tensor) -> None:
+        nonlocal now
+        now += student * len(output) / 1000
+
+    module.register_forward_hook(trained)
+    long = TRAIN.model_copy(update={"epochs": 500})
+    module_now = worth_caching(module, asked, ctx, auto, long, clock=lambda: now)
+    assert module_now[0] is pays and "ms" in module_now[1]
+    off, why = worth_caching(module, asked, ctx, auto, TRAIN, clock=lambda: now)
+    assert not off and "more than 5% of the training" in why
 
 
 def test_features_are_not_cached(tmp_path: Path) -> None:
@@ -159,6 +177,6 @@ def test_features_are_not_cached(tmp_path: Path) -> None:
     def slow(batch: Batch) -> Answers:
         raise AssertionError("there is nothing to time")
 
-    assert not worth_caching(small.small_model().module, slow, ctx, kd, TRAIN)
+    assert not worth_caching(small.small_model().module, slow, ctx, kd, TRAIN)[0]
     with pytest.raises(ValueError, match="not the features"):
         KdSettings.model_validate({**settings, "cache": "on"})
