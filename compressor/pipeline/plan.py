@@ -1,15 +1,13 @@
 """The pre-flight: everything that can be known to fail, before anything is trained."""
 
 import copy
-import statistics
 import tempfile
-import time
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-import torch
-
 from compressor.context import RunContext
+from compressor.data import Batch
 from compressor.data.load import shorten
 from compressor.distill import Distillation, KdSettings
 from compressor.distill.stage import Distill
@@ -20,10 +18,11 @@ from compressor.models import FORM_NAMES, Form, TorchModel
 from compressor.pipeline.job import WHOLE_RUN, Job, prepared
 from compressor.profile import chain_faults
 from compressor.training import TrainSettings
+from compressor.training.kernels import has_bf16_kernels
 from compressor.training.layout import Layout, choose_layout
 from compressor.training.precision import autocast
+from compressor.training.probe import MOST_SECONDS, Allowance, time_steps
 
-PROBE_STEPS = 3
 TEACHER_SAMPLES = 1000
 
 
@@ -53,7 +52,8 @@ class Plan:
     Args:
         lines: One per stage.
         notes: About the data and the run.
-        seconds: Training time, about: from a few steps of the student with its teachers; None without training.
+        seconds: Training time, about: from a few steps of the student with its teachers; None without training,
+            or where a few samples already take longer than an estimate may.
         memory_bytes: Peak memory of the process after such a step.
     """
 
@@ -73,7 +73,10 @@ def plan(job: Job) -> Plan:
     job = prepared(job)
     lines = check(job)
     seconds, memory = _estimate(job)
-    return Plan(lines, [*job.data.notes, *teacher_notes(job)], seconds, memory)
+    notes = [*job.data.notes, *teacher_notes(job)]
+    if seconds is None and memory is not None:
+        notes.append(f"the training's time isn't estimated: a few samples of a step take over {MOST_SECONDS:g} s")
+    return Plan(lines, notes, seconds, memory)
 
 
 def check(job: Job) -> list[PlanLine]:
@@ -149,6 +152,7 @@ def _estimate(job: Job) -> tuple[float | None, int | None]:
     """
     total = 0.0
     network = job.model
+    trained = sum(hasattr(stage, "train") for stage in job.stages)
     with tempfile.TemporaryDirectory() as folder:
         ctx = job.context(Path(folder), job.all_teachers)
         for stage in job.stages:
@@ -160,26 +164,33 @@ def _estimate(job: Job) -> tuple[float | None, int | None]:
             if train is not None:
                 steps = trainings * train.epochs * job.data.steps_per_epoch(train.batch_size)
                 controls = sum(name in (stage.kind, WHOLE_RUN) for name in job.control)
-                total += (1 + controls) * steps * _seconds_per_step(network, ctx, train)
+                one = _seconds_per_step(network, ctx, train, Allowance(steps, MOST_SECONDS / trained))
+                if one is None:
+                    return None, peak_memory()
+                total += (1 + controls) * steps * one
     if not total:
         return None, None
     return total * job.seeds, peak_memory()
 
 
-def _seconds_per_step(model: TorchModel, ctx: RunContext, train: TrainSettings) -> float:
+def _seconds_per_step(model: TorchModel, ctx: RunContext, train: TrainSettings, allowance: Allowance) -> float | None:
+    """A step in the precision that the run would train in; None where the first samples took all that is allowed."""
     module = copy.deepcopy(model.module).train()
     batch = next(ctx.data.training_batches(train.batch_size, ctx.seed, epoch=0))
     layout = Layout(choose_layout(module, ctx, train.channels_last, batch)[0])
     layout.place(module, ctx.device)
     objective = Distillation(ctx, KdSettings(), module, train.channels_last)
-    moved = layout.move(batch, ctx.device)
-    times: dict[str, list[float]] = {"fp32": [], "bf16": []} if train.precision == "auto" else {train.precision: []}
-    with torch.random.fork_rng():
-        for _ in range(PROBE_STEPS):
-            for precision, taken in times.items():
-                start = time.perf_counter()
-                with autocast(ctx.device, precision):
-                    loss = objective(module, moved, 0.0).total
-                loss.backward()
-                taken.append(time.perf_counter() - start)
-    return min(statistics.median(taken) for taken in times.values())
+    precisions = ("fp32", "bf16") if has_bf16_kernels(ctx.device) else ("fp32",)
+
+    def step_in(precision: str) -> Callable[[Batch], None]:
+        def step(part: Batch) -> None:
+            with autocast(ctx.device, precision):
+                loss = objective(module, part, 0.0).total
+            loss.backward()
+
+        return step
+
+    works = {name: step_in(name) for name in (precisions if train.precision == "auto" else (train.precision,))}
+    seconds = time_steps(works, batch, layout, ctx, allowance).seconds
+    objective.close()
+    return min(seconds.values(), default=None)
