@@ -114,6 +114,7 @@ class ModelOptions:
         Raises:
             InputError: Neither says which data.
         """
+        from compressor.data import fitted
         from compressor.data.load import load_data
 
         args = parse_assignments(self.data_args, "--data-arg")
@@ -127,7 +128,7 @@ class ModelOptions:
             args = {**model.info.data_args, **args}
         inputs = model.info.inputs[0] if model.info.inputs else None
         data = load_data(spec, args=args, inputs=inputs, classes=model.info.classes, seed=self.seed)
-        return data.seen_by(model.info.tokenizer)
+        return fitted(data, model.info)
 
 
 @dataclass(frozen=True)

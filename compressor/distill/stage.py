@@ -6,6 +6,7 @@ from typing import ClassVar
 from pydantic import Field, model_validator
 
 from compressor.context import RunContext
+from compressor.data import fitted
 from compressor.distill.generations import born_again
 from compressor.distill.layers import Choice
 from compressor.distill.objective import describe
@@ -88,7 +89,7 @@ class Distill(Stage):
         """Choose and build the student, and show it the data."""
         assert isinstance(model, TorchModel)
         chosen = self.student_for(model, ctx)
-        ctx = replace(ctx, data=ctx.data.seen_by(chosen.model.info.tokenizer))
+        ctx = replace(ctx, data=fitted(ctx.data, chosen.model.info))
         ctx.task.check(chosen.model.module, ctx.data)
         return [f"student: {chosen.reason}", *describe(chosen.model.module, ctx, self.kd)]
 
@@ -96,7 +97,7 @@ class Distill(Stage):
         """Train the student; its best epoch by validation is the result, of several generations the best of them."""
         chosen = self.student_for(model, ctx)
         student = chosen.model
-        ctx = replace(ctx, data=ctx.data.seen_by(student.info.tokenizer))
+        ctx = replace(ctx, data=fitted(ctx.data, student.info))
         if self.generations > 1:
             return born_again(student, ctx, self)
         notes = [f"student: {chosen.reason}"]

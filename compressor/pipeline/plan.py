@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from compressor.context import RunContext
-from compressor.data import Batch
+from compressor.data import Batch, fitted
 from compressor.data.load import shorten
 from compressor.distill import Distillation, KdSettings
 from compressor.distill.stage import Distill
@@ -15,6 +15,7 @@ from compressor.errors import PlanError
 from compressor.measure import score_form
 from compressor.memory import peak_memory
 from compressor.models import FORM_NAMES, Form, TorchModel
+from compressor.pipeline.agreement import check_answers
 from compressor.pipeline.job import WHOLE_RUN, Job, prepared
 from compressor.profile import chain_faults
 from compressor.training import TrainSettings
@@ -88,6 +89,8 @@ def check(job: Job) -> list[PlanLine]:
     lines = []
     with tempfile.TemporaryDirectory() as folder:
         ctx = job.context(Path(folder), job.all_teachers)
+        if job.teachers:
+            check_answers(ctx)
         for index, stage in enumerate(job.stages, 1):
             probe = replace(job.model, module=copy.deepcopy(job.model.module))
             lines.append(
@@ -105,8 +108,8 @@ def check(job: Job) -> list[PlanLine]:
 def teacher_notes(job: Job) -> list[str]:
     """What would make a teacher useless, said before anything is trained.
 
-    A teacher that is no better than chance, or worse than the network that it is to teach, and class names
-    in another order than the data's. Scored on at most so many validation samples.
+    A teacher that is no better than chance, or worse than the network that it is to teach. Scored on at most so many
+    validation samples.
     """
     data = shorten(job.data, len(job.data.train), TEACHER_SAMPLES)
     ctx = replace(job, data=data).context(job.out, job.all_teachers)
@@ -115,20 +118,13 @@ def teacher_notes(job: Job) -> list[str]:
     chance = 1 / max(2, len(data.classes))
     for number, teacher in enumerate(job.all_teachers, 1):
         who = f"teacher {number}" if len(job.all_teachers) > 1 else "the teacher"
-        names = teacher.model.info.classes
-        if names and names != data.classes and sorted(names) == sorted(data.classes):
-            place = next(i for i, (a, b) in enumerate(zip(names, data.classes, strict=True)) if a != b)
-            notes.append(
-                f"{who} has the data's classes in another order: output {place} is '{names[place]}' there and "
-                f"'{data.classes[place]}' in the data, so that it teaches the wrong answers"
-            )
-        score = score_form(teacher.model, _in_its_tokens(ctx, teacher.model), "validation")
+        score = score_form(teacher.model, _in_its_terms(ctx, teacher.model), "validation")
         scores.append(score.value)
         if job.task.score_name == "accuracy" and score.value <= chance + 2 * score.stderr:
             notes.append(f"{who} is no better than chance on validation ({score.value:.4f} of {chance:.4f})")
     pupil = job.student if isinstance(job.student, TorchModel) else job.model
     own = (
-        score_form(pupil, _in_its_tokens(ctx, pupil), "validation")
+        score_form(pupil, _in_its_terms(ctx, pupil), "validation")
         if job.teachers or isinstance(job.student, TorchModel)
         else None
     )
@@ -140,8 +136,8 @@ def teacher_notes(job: Job) -> list[str]:
     return notes
 
 
-def _in_its_tokens(ctx: RunContext, form: Form) -> RunContext:
-    return replace(ctx, data=ctx.data.seen_by(form.info.tokenizer))
+def _in_its_terms(ctx: RunContext, form: Form) -> RunContext:
+    return replace(ctx, data=fitted(ctx.data, form.info))
 
 
 def _estimate(job: Job) -> tuple[float | None, int | None]:
