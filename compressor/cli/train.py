@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from compressor.cli.options import MODEL_OPTIONS, ModelOptions, add_options
+from compressor.cli.printed import echo
 from compressor.errors import InputError, ProfileError
 
 if TYPE_CHECKING:
@@ -58,7 +59,7 @@ def train(out: str, overrides: tuple[str, ...], **typed: Any) -> None:
         )
     # A checkpoint names its data, a Hugging Face folder can't.
     named = [f"--data {data.source}", *(f"--data-arg {one}" for one in options.data_args)] if to_folder else []
-    click.echo("\n".join((line, " ".join(("next: compress run --profile mobile-cpu", *named, str(path))))))
+    echo("\n".join((line, " ".join(("next: compress run --profile mobile-cpu", *named, str(path))))))
 
 
 def _with_data(model: TorchModel, options: ModelOptions) -> tuple[TorchModel, Data]:
@@ -82,7 +83,7 @@ def _with_data(model: TorchModel, options: ModelOptions) -> tuple[TorchModel, Da
         data = options.load_data(model)
     model, note = head_for(model, data.classes, options.seed)
     if note:
-        click.echo(f"note: {note}")
+        echo(f"note: {note}")
     return model, data
 
 

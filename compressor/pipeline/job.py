@@ -22,6 +22,7 @@ from compressor.tasks import Task
 
 # What ``--control`` alone compares.
 WHOLE_RUN = "run"
+DEVICES = ("auto", "cpu", "cuda")
 QUICK_TRAIN, QUICK_OTHER, QUICK_EPOCHS = 1000, 500, 1
 
 
@@ -137,12 +138,18 @@ def torch_device(name: str) -> str:
     """The torch device of a ``--device``.
 
     Raises:
+        InputError: There is no such kind of device.
         MissingError: It isn't on this machine.
     """
     if name == "auto":
         return "cuda" if torch.cuda.is_available() else "cpu"
-    if name.startswith("cuda") and not torch.cuda.is_available():
+    kind, _, index = name.partition(":")
+    if kind not in DEVICES or (index and not (index.isascii() and index.isdigit())) or (kind == "cpu" and index):
+        raise InputError(f"no device '{name}'{did_you_mean(name, DEVICES)}", "--device auto, cpu, cuda or cuda:1")
+    if kind == "cuda" and not torch.cuda.is_available():
         raise MissingError(f"--device {name}: no CUDA device here", "--device cpu")
+    if kind == "cuda" and (len(index) > 4 or int(index or 0) >= torch.cuda.device_count()):
+        raise MissingError(f"--device {name}: there are {torch.cuda.device_count()} CUDA devices", "--device cuda")
     return name
 
 

@@ -23,6 +23,7 @@ from compressor.training.kernels import has_bf16_kernels
 from compressor.training.layout import Layout, choose_layout
 from compressor.training.precision import autocast
 from compressor.training.probe import MOST_SECONDS, Allowance, time_steps
+from compressor.user_code import called
 
 TEACHER_SAMPLES = 1000
 
@@ -85,9 +86,10 @@ def check(job: Job) -> list[PlanLine]:
     faults = chain_faults(job.profile)
     if faults:
         raise PlanError("the stages don't chain:\n  " + "\n  ".join(faults), "compress stages list")
-    job.task.check(job.model.module, job.data)
     lines = []
-    with tempfile.TemporaryDirectory() as folder:
+    hint = "a network that takes its data's samples; compress plan tries it without training"
+    with called("trying the network fails", hint, PlanError, among_ours=True), tempfile.TemporaryDirectory() as folder:
+        job.task.check(job.model.module, job.data)
         ctx = job.context(Path(folder), job.all_teachers)
         if job.teachers:
             check_answers(ctx)
