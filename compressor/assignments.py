@@ -11,8 +11,7 @@ def parse_value(text: str) -> Any:
     """A TOML literal (``0.5``, ``true``, ``[1, 2]``, ``{macs = 0.5}``, ``"x"``), else the text itself."""
     try:
         parsed = tomllib.loads(f"value = {text}")
-    except (ValueError, RecursionError):
-        # Also a number of thousands of digits, and brackets nested as deep.
+    except tomllib.TOMLDecodeError:
         return text
     return parsed["value"] if set(parsed) == {"value"} else text
 

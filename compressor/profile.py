@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tomllib
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -11,7 +12,6 @@ from pydantic import BaseModel, ValidationError
 from compressor import faults, registry
 from compressor.assignments import parse_assignment
 from compressor.errors import InputError, ProfileError, did_you_mean
-from compressor.reading import placed, read_toml
 from compressor.target import Budget, Target
 
 if TYPE_CHECKING:
@@ -87,7 +87,7 @@ def profile_path(name_or_path: str) -> Path:
     shipped = shipped_folder() / f"{name_or_path}.toml"
     if name_or_path in shipped_names():
         return shipped
-    path = placed(name_or_path, "profile", "compress profiles list", ProfileError)
+    path = Path(name_or_path)
     if path.is_file():
         return path
     names = shipped_names()
@@ -203,13 +203,15 @@ def merged_tables(path: Path, found: list[str]) -> tuple[dict[str, Any], str]:
 
 
 def _parent_path(extends: str, child: Path) -> Path:
-    hint = "the name of a shipped profile, or of a file beside this one"
-    beside = child.parent / placed(extends, f"{child}: extends", hint, ProfileError)
+    beside = child.parent / extends
     return beside if beside.is_file() else profile_path(extends)
 
 
 def _read(path: Path, found: list[str]) -> dict[str, Any]:
-    raw = read_toml(path, "compress profiles show mobile-cpu", ProfileError)
+    try:
+        raw = tomllib.loads(path.read_text(encoding="utf-8"))
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ProfileError(f"profile '{path}' is not TOML: {error}", "compress profiles show mobile-cpu") from None
     for key in [key for key in raw if key not in TOP_LEVEL]:
         found.append(f"no key '{key}' at the top level{did_you_mean(key, TOP_LEVEL)}")
         del raw[key]
@@ -217,12 +219,10 @@ def _read(path: Path, found: list[str]) -> dict[str, Any]:
         raw["text"] = raw["text"]["stage"]
     kinds = {"target": dict, "budget": dict, "stage": list, "text": list, "summary": str, "extends": str}
     for key, kind in kinds.items():
-        value = raw.get(key)
-        of_tables = not isinstance(value, list) or all(isinstance(one, dict) for one in value)
-        if key in raw and not (isinstance(value, kind) and of_tables):
+        if key in raw and not isinstance(raw[key], kind):
             tables = "tables [[stage]]" if key == "stage" else f"tables [[{key}.stage]]"
             wanted = {dict: f"a table [{key}]", list: tables, str: "a string"}[kind]
-            found.append(f"{key}: got {faults.shown(raw[key])}, wanted {wanted}")
+            found.append(f"{key}: got {raw[key]!r}, wanted {wanted}")
             del raw[key]
     return raw
 

@@ -4,9 +4,10 @@ from abc import abstractmethod
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
+from pydantic import BaseModel, ConfigDict
+
 from compressor.context import RunContext
 from compressor.models import FORM_NAMES, Form
-from compressor.settings import Settings
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,7 +25,26 @@ class StageResult:
     notes: list[str] = field(default_factory=list)
 
 
-class Stage(Settings):
+@dataclass(frozen=True, slots=True)
+class Rehearsal:
+    """What a stage makes of a copy of a model without training it.
+
+    Args:
+        model: The form that ``run`` would hand on, or the one that was given where that isn't known.
+        notes: Sentences for the plan.
+        layers: What becomes of each layer, with the reason where it is left as it is.
+        trainings: How many whole trainings ``run`` does.
+        forwards: How many samples ``run`` sends through the network besides: to score it, to measure ranges.
+    """
+
+    model: Form
+    notes: list[str] = field(default_factory=list)
+    layers: dict[str, str] = field(default_factory=dict)
+    trainings: int = 1
+    forwards: int = 0
+
+
+class Stage(BaseModel):
     """One step of the pipeline: frozen settings and ``run``.
 
     Subclasses set ``kind`` (its name in profiles), ``accepts`` (the forms it takes) and ``produces``
@@ -33,21 +53,24 @@ class Stage(Settings):
     prints and never opens model files.
     """
 
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
     kind: ClassVar[str]
     accepts: ClassVar[tuple[type, ...]]
     produces: ClassVar[type]
     one_of: ClassVar[tuple[str, ...]] = ()
 
-    def check(self, model: Form, ctx: RunContext) -> list[str]:
-        """Pre-flight on a copy of the model: cheap, without training.
+    def rehearse(self, model: Any, ctx: RunContext) -> Rehearsal:
+        """The stage's own work on a copy of the model, all but the training: what can fail fails here.
 
-        Returns:
-            Notes for the plan.
+        Args:
+            model: What the stages before it made in their rehearsals; may be changed.
+            ctx: As for ``run``, with a folder that is thrown away.
 
         Raises:
             PlanError: The stage can't do what it is set to with this model or target.
         """
-        return []
+        return Rehearsal(model)
 
     @abstractmethod
     def run(self, model: Any, ctx: RunContext) -> StageResult:

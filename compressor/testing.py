@@ -14,7 +14,7 @@ import hashlib
 import os
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, get_args, get_type_hints
+from typing import Any, TypeVar, get_args, get_type_hints
 
 import numpy as np
 import torch
@@ -26,6 +26,8 @@ from compressor.data import Data
 from compressor.models import Form, QuantizedModel, TorchModel
 from compressor.stage import Stage, StageResult
 from compressor.tasks import Task
+
+Given = TypeVar("Given")
 
 __all__ = ["LossContract", "StageContract", "TaskContract"]
 
@@ -94,7 +96,20 @@ class StageContract:
         assert {path.name for path in tmp_path.iterdir()} == {"elsewhere", "first", "second"}
         assert not any(elsewhere.iterdir()), "wrote outside ctx.workdir"
 
+    def test_rehearsal_keeps_the_contract(self, tmp_path: Path) -> None:
+        """A rehearsal trains nothing and gives the form that ``run`` gives, or the one that it was handed."""
+        elsewhere = tmp_path / "elsewhere"
+        elsewhere.mkdir()
+        rehearsal = self._in_folder(self.stage.rehearse, tmp_path / "own", elsewhere)
+        assert type(rehearsal.model) in (self.stage.produces, *self.stage.accepts)
+        assert all(isinstance(text, str) and text for text in [*rehearsal.notes, *rehearsal.layers.values()])
+        assert {path.name for path in tmp_path.iterdir()} == {"elsewhere", "own"}
+        assert not any(elsewhere.iterdir()), "wrote outside ctx.workdir"
+
     def _run(self, workdir: Path, current: Path) -> StageResult:
+        return self._in_folder(self.stage.run, workdir, current)
+
+    def _in_folder(self, work: Callable[[Any, RunContext], Given], workdir: Path, current: Path) -> Given:
         workdir.mkdir()
         ctx = self.context(workdir)
         before = content_of(ctx.reference)
@@ -103,7 +118,7 @@ class StageContract:
         here = Path.cwd()
         os.chdir(current)
         try:
-            result = self.stage.run(model, ctx)
+            result = work(model, ctx)
         finally:
             os.chdir(here)
         assert content_of(ctx.reference) == before, "the reference was changed"

@@ -4,8 +4,6 @@ from pathlib import Path
 
 import click
 
-from compressor.cli.printed import echo
-
 EPOCHS = 12
 
 
@@ -40,4 +38,4 @@ def example(file: Path, seed: int, epochs: int, device: str) -> None:
         line = train_teacher(
             model, data, make_task("image-classification"), settings, file, seed=seed, device=device, display=display
         )
-    echo(f"{line}\nnext: compress run --profile mobile-cpu {file}")
+    click.echo(f"{line}\nnext: compress run --profile mobile-cpu {file}")

@@ -4,7 +4,6 @@ from pathlib import Path
 
 import click
 
-from compressor.cli.printed import echo
 from compressor.errors import InputError, PlanError
 
 
@@ -35,9 +34,8 @@ def list_profiles(as_json: bool) -> None:
 def show(profile: str) -> None:
     """Print PROFILE's file, with the reason of every setting."""
     from compressor.profile import profile_path
-    from compressor.reading import read_text
 
-    echo(read_text(profile_path(profile)).rstrip("\n"))
+    click.echo(profile_path(profile).read_text(), nl=False)
 
 
 @profiles.command()
@@ -48,9 +46,8 @@ def copy(profile: str, file: Path, force: bool) -> None:
     """Copy PROFILE to FILE, to be changed and used with --profile FILE."""
     from compressor.cli.options import check_writable
     from compressor.profile import profile_path
-    from compressor.reading import read_text
 
-    text = read_text(profile_path(profile))
+    text = profile_path(profile).read_text()
     if file.suffix != ".toml":
         raise InputError(f"{file}: got '{file.suffix}', wanted a name that ends in .toml", f"{file.stem}.toml")
     if file.exists() and not force:
@@ -58,7 +55,7 @@ def copy(profile: str, file: Path, force: bool) -> None:
     check_writable(file.parent)
     file.parent.mkdir(parents=True, exist_ok=True)
     file.write_text(text)
-    echo(f"{file}: change it, then: compress profiles check {file}")
+    click.echo(f"{file}: change it, then: compress profiles check {file}")
 
 
 @profiles.command()
@@ -81,4 +78,4 @@ def check(profile: str, overrides: tuple[str, ...], as_json: bool) -> None:
         print_json(loaded.as_dict())
         return
     kinds = " > ".join(stage.kind for stage in loaded.stages)
-    echo(f"{loaded.name}: {loaded.target.runtime}, {loaded.target.precision}: {kinds}: no faults")
+    click.echo(f"{loaded.name}: {loaded.target.runtime}, {loaded.target.precision}: {kinds}: no faults")

@@ -11,7 +11,6 @@ from rich.live import Live
 from rich.text import Text
 
 from compressor.cli.child import say
-from compressor.cli.printed import clean
 from compressor.context import Progress
 
 PLAIN_SECONDS = 60.0
@@ -41,6 +40,11 @@ def progress_display() -> Display:
     return Told(LiveDisplay() if sys.stderr.isatty() else PlainDisplay())
 
 
+def place_only(progress: Progress) -> None:
+    """Say where the work is to the process that watches, and show nothing."""
+    say(at=place(progress))
+
+
 class Told:
     """Hands reports on to a display, and says where the work is. A report without a count is for the latter alone."""
 
@@ -60,7 +64,7 @@ class Told:
 
     def __call__(self, progress: Progress) -> None:
         """Say and show one report."""
-        say(at=place(progress))
+        place_only(progress)
         if progress.message or progress.steps:
             self._display(progress)
 
@@ -80,7 +84,7 @@ def describe(progress: Progress) -> str:
         parts.append(f"{progress.samples_per_second:.0f} samples/s")
     if progress.seconds_left is not None:
         parts.append(f"{duration(progress.seconds_left)} left")
-    return clean("  ".join(parts))
+    return "  ".join(parts)
 
 
 def place(progress: Progress) -> str:

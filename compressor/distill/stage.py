@@ -6,7 +6,6 @@ from typing import ClassVar
 from pydantic import Field, model_validator
 
 from compressor.context import RunContext
-from compressor.data import fitted
 from compressor.distill.generations import born_again
 from compressor.distill.layers import Choice
 from compressor.distill.objective import describe
@@ -22,8 +21,8 @@ from compressor.distill.students import (
     some_layers,
 )
 from compressor.factories.text_network import is_text_network
-from compressor.models import Form, TorchModel
-from compressor.stage import Stage, StageResult
+from compressor.models import TorchModel
+from compressor.stage import Rehearsal, Stage, StageResult
 from compressor.target import Budget
 from compressor.training import TrainSettings, evaluate
 
@@ -85,19 +84,24 @@ class Distill(Stage):
             raise ValueError(f"layers are taken out of the reference: student = 'same', not '{self.student}'")
         return self
 
-    def check(self, model: Form, ctx: RunContext) -> list[str]:
+    def rehearse(self, model: TorchModel, ctx: RunContext) -> Rehearsal:
         """Choose and build the student, and show it the data."""
-        assert isinstance(model, TorchModel)
         chosen = self.student_for(model, ctx)
-        ctx = replace(ctx, data=fitted(ctx.data, chosen.model.info))
+        ctx = replace(ctx, data=ctx.data.seen_by(chosen.model.info.tokenizer))
         ctx.task.check(chosen.model.module, ctx.data)
-        return [f"student: {chosen.reason}", *describe(chosen.model.module, ctx, self.kd)]
+        trainings = self.generations + self.ensemble
+        return Rehearsal(
+            chosen.model,
+            [f"student: {chosen.reason}", *describe(chosen.model.module, ctx, self.kd)],
+            trainings=trainings,
+            forwards=(trainings * self.train.epochs + 2) * len(ctx.data.validation),
+        )
 
     def run(self, model: TorchModel, ctx: RunContext) -> StageResult:
         """Train the student; its best epoch by validation is the result, of several generations the best of them."""
         chosen = self.student_for(model, ctx)
         student = chosen.model
-        ctx = replace(ctx, data=fitted(ctx.data, student.info))
+        ctx = replace(ctx, data=ctx.data.seen_by(student.info.tokenizer))
         if self.generations > 1:
             return born_again(student, ctx, self)
         notes = [f"student: {chosen.reason}"]

@@ -13,8 +13,9 @@ from compressor.context import Progress, RunContext
 from compressor.errors import PlanError, StageError
 from compressor.export.artifacts import write_device_kit, write_infer_script
 from compressor.export.dynamic import write_dynamic
+from compressor.export.lint import lint_tensorrt
 from compressor.export.onnx import export_onnx
-from compressor.export.tensorrt import build_engine, can_validate, validate_for_tensorrt
+from compressor.export.tensorrt import build_engine, built_by_rtx
 from compressor.export.text_files import write_text_files
 from compressor.factories.text_network import is_text_network
 from compressor.measure import (
@@ -26,11 +27,12 @@ from compressor.measure import (
     parity,
     score_form,
     timed_inputs,
+    try_file,
 )
 from compressor.models import Form, OnnxModel, QuantizedModel, TorchForm, TorchModel
 from compressor.report import Parity
 from compressor.runners import OnnxRunner, TorchRunner, available, int8_saturates
-from compressor.stage import Stage, StageResult
+from compressor.stage import Rehearsal, Stage, StageResult
 
 COMPARED_SAMPLES = 2000
 # Two timings of the same file differ by up to this much on a shared machine.
@@ -71,7 +73,19 @@ class Export(Stage):
         "and the report says it either way",
     )
 
-    def check(self, model: Form, ctx: RunContext) -> list[str]:
+    def rehearse(self, model: TorchModel | QuantizedModel, ctx: RunContext) -> Rehearsal:
+        """Export, load the file and ask it once; for TensorRT see whether the graph keeps its rules."""
+        notes = self._check(model, ctx)
+        inputs = ctx.task.example_inputs(ctx.data, max(2, ctx.target.batch_size))
+        exported = export_onnx(model, ctx.workdir / "model.onnx", inputs, opset=ctx.target.opset)
+        notes += try_file(model, exported, inputs)
+        if "tensorrt" in self.formats:
+            notes += [f"TensorRT: {fault}" for fault in lint_tensorrt(exported.path)[:3]]
+            notes += built_by_rtx(exported.path, ctx.target)[1]
+        samples = min(COMPARED_SAMPLES, len(ctx.data.test))
+        return Rehearsal(exported, notes, trainings=0, forwards=2 * samples)
+
+    def _check(self, model: Form, ctx: RunContext) -> list[str]:
         """Formats and the quantization scheme must fit the target's runtime."""
         runtime = ctx.target.runtime
         if "tensorrt" in self.formats and runtime != "tensorrt":
@@ -89,7 +103,7 @@ class Export(Stage):
 
     def run(self, model: TorchModel | QuantizedModel, ctx: RunContext) -> StageResult:
         """Export, compare with torch, and write the files beside it."""
-        self.check(model, ctx)
+        self._check(model, ctx)
         inputs = ctx.task.example_inputs(ctx.data, max(2, ctx.target.batch_size))
         ctx.progress(Progress("export", message="writing model.onnx"))
         exported = export_onnx(model, ctx.workdir / "model.onnx", inputs, opset=ctx.target.opset)
@@ -213,11 +227,10 @@ class Export(Stage):
             longest = min(target.max_length, exported.info.tokenizer.max_length)
             target = target.model_copy(update={"max_length": longest, "length": min(target.length, longest)})
         write_device_kit(exported, target)
-        if can_validate():
-            complaints = validate_for_tensorrt(exported.path, target)
-            metrics["builds_in_tensorrt_rtx"] = not complaints
-            verdict = "refuses the graph: " + "; ".join(complaints[:3]) if complaints else "builds the graph"
-            notes.append(f"TensorRT-RTX, which has TensorRT's parser and rules and builds without a GPU, {verdict}")
+        built, said = built_by_rtx(exported.path, target)
+        notes += said
+        if built is not None:
+            metrics["builds_in_tensorrt_rtx"] = built
         reason = available(ctx.target)
         if reason is not None:
             notes.append(f"no engine here ({reason}); on the device: python3 build_engine.py in this folder")

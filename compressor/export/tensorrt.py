@@ -68,6 +68,15 @@ def validate_for_tensorrt(path: Path, target: Target) -> list[str]:
     return [] if plan is not None else complaints
 
 
+def built_by_rtx(path: Path, target: Target) -> tuple[bool | None, list[str]]:
+    """Whether TensorRT-RTX takes the graph, in words too; None and nothing where it isn't installed."""
+    if not can_validate():
+        return None, []
+    complaints = validate_for_tensorrt(path, target)
+    verdict = "refuses the graph: " + "; ".join(complaints[:3]) if complaints else "builds the graph"
+    return not complaints, [f"TensorRT-RTX, which has TensorRT's parser and rules and builds without a GPU, {verdict}"]
+
+
 def serialize_engine(
     trt: ModuleType, path: Path, target: Target, capability: str | None = None
 ) -> tuple[bytes | None, list[str]]:

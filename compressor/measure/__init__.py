@@ -6,6 +6,7 @@ from compressor.measure.parity import parity
 from compressor.measure.score import batch_for, collect_outputs, paired_drop, score_form, score_outputs
 from compressor.measure.size import file_size
 from compressor.measure.snapshot import Reference, Snapshot, snapshot
+from compressor.measure.trial import try_file
 
 __all__ = [
     "Reference",
@@ -22,4 +23,5 @@ __all__ = [
     "score_outputs",
     "snapshot",
     "timed_inputs",
+    "try_file",
 ]

@@ -10,14 +10,14 @@ from typing import Any
 import torch
 
 from compressor.context import Progress, ShowProgress, Teacher
-from compressor.data import fitted
 from compressor.digests import file_digest, module_digest
 from compressor.loading import load_form, save_form
 from compressor.measure import Snapshot, snapshot
 from compressor.models import EngineModel, Form, OnnxModel, TorchModel
 from compressor.pipeline.cache import Done, StageFolder, stage_key
 from compressor.pipeline.job import Job
-from compressor.pipeline.plan import check, teacher_notes
+from compressor.pipeline.plan import teacher_notes
+from compressor.pipeline.rehearsal import rehearse
 from compressor.report import Parity, StageRecord
 from compressor.stage import Stage
 
@@ -53,14 +53,15 @@ def run_arm(job: Job, folder: Path, teachers: tuple[Teacher, ...], progress: Sho
     parent = module_digest(job.model.module)
     reference = _reference(job, folder, stage_key(None, parent, facts), progress, arm)
     current = _Current(replace(job.model, module=copy.deepcopy(job.model.module)), None, job.model.builder)
-    checked = False
+    # The check before the reference was measured is one for all stages.
+    checked = not arm.records[0].cached
     for index, stage in enumerate(job.stages, 1):
         name = f"{index:02d}-{stage.kind}"
         place = StageFolder(folder / name, stage_key(stage, parent, facts))
         done = None if job.fresh else place.result()
         if done is None:
             if not checked:
-                check(job)
+                rehearse(job, progress)
                 checked = True
             done = _do(stage, name, current, place, job, teachers, progress, reference)
             cached = False
@@ -124,7 +125,7 @@ def _reference(job: Job, folder: Path, key: str, progress: ShowProgress, arm: Ar
     done = None if job.fresh else place.result()
     cached = done is not None
     if done is None:
-        check(job)
+        rehearse(job, progress)
         place.begin(job.fresh)
         start = time.perf_counter()
         ctx = job.context(place.path, job.all_teachers, progress)
@@ -161,7 +162,7 @@ def _do(
     start = time.perf_counter()
     result = stage.run(form, ctx)
     seconds = time.perf_counter() - start
-    data = fitted(job.data, result.model.info)
+    data = job.data.seen_by(result.model.info.tokenizer)
     save_form(result.model, place.path, job.task.example_inputs(data, 16))
     taken = snapshot(name, result.model, ctx, place.path, reference)
     taken.save(place.path)

@@ -1,31 +1,19 @@
 """The pre-flight: everything that can be known to fail, before anything is trained."""
 
-import copy
-import tempfile
-from collections.abc import Callable
+import time
 from dataclasses import dataclass, replace
-from pathlib import Path
 
-from compressor.context import RunContext
-from compressor.data import Batch, fitted
+from compressor.context import Progress, RunContext, ShowProgress, silent
 from compressor.data.load import shorten
-from compressor.distill import Distillation, KdSettings
-from compressor.distill.stage import Distill
-from compressor.errors import PlanError
 from compressor.measure import score_form
-from compressor.memory import peak_memory
 from compressor.models import FORM_NAMES, Form, TorchModel
-from compressor.pipeline.agreement import check_answers
-from compressor.pipeline.job import WHOLE_RUN, Job, prepared
-from compressor.profile import chain_faults
-from compressor.training import TrainSettings
-from compressor.training.kernels import has_bf16_kernels
-from compressor.training.layout import Layout, choose_layout
-from compressor.training.precision import autocast
-from compressor.training.probe import MOST_SECONDS, Allowance, time_steps
-from compressor.user_code import called
+from compressor.pipeline.estimate import estimate
+from compressor.pipeline.job import Job, prepared
+from compressor.pipeline.rehearsal import rehearse
 
-TEACHER_SAMPLES = 1000
+# Of the validation split, for what is said of teachers; fewer where they are slow.
+TEACHER_SAMPLES, LEAST_SAMPLES, FEW = 1000, 50, 4
+TEACHER_SECONDS = 4.0
 
 
 @dataclass(frozen=True)
@@ -38,6 +26,7 @@ class PlanLine:
         accepts: The forms it takes, in words.
         produces: The form it gives.
         notes: What the stage found out about this model.
+        layers: What becomes of each layer: pruned or kept, int8 or float, and why.
     """
 
     name: str
@@ -45,6 +34,7 @@ class PlanLine:
     accepts: str
     produces: str
     notes: list[str]
+    layers: dict[str, str]
 
 
 @dataclass(frozen=True)
@@ -54,79 +44,69 @@ class Plan:
     Args:
         lines: One per stage.
         notes: About the data and the run.
-        seconds: Training time, about: from a few steps of the student with its teachers; None without training,
-            or where a few samples already take longer than an estimate may.
-        memory_bytes: Peak memory of the process after such a step.
+        seconds: Of the whole run, about; see ``estimate``.
+        memory_bytes: The run's memory at its highest, about.
     """
 
     lines: list[PlanLine]
     notes: list[str]
-    seconds: float | None
-    memory_bytes: int | None
+    seconds: float
+    memory_bytes: int
 
 
-def plan(job: Job) -> Plan:
-    """Check a run without training: forms chain, data fits, every stage can do what it is set to.
+def plan(job: Job, progress: ShowProgress = silent) -> Plan:
+    """Rehearse a run: every stage's work but for the training, on what the stage before it made.
 
     Raises:
         PlanError: The stages don't chain, or one can't do its work on this model.
         DataError: The data doesn't fit the network.
     """
     job = prepared(job)
-    lines = check(job)
-    seconds, memory = _estimate(job)
-    notes = [*job.data.notes, *teacher_notes(job)]
-    if seconds is None and memory is not None:
-        notes.append(f"the training's time isn't estimated: a few samples of a step take over {MOST_SECONDS:g} s")
-    return Plan(lines, notes, seconds, memory)
-
-
-def check(job: Job) -> list[PlanLine]:
-    """The checks of ``plan`` on a prepared job, without the estimate."""
-    faults = chain_faults(job.profile)
-    if faults:
-        raise PlanError("the stages don't chain:\n  " + "\n  ".join(faults), "compress stages list")
-    lines = []
-    hint = "a network that takes its data's samples; compress plan tries it without training"
-    with called("trying the network fails", hint, PlanError, among_ours=True), tempfile.TemporaryDirectory() as folder:
-        job.task.check(job.model.module, job.data)
-        ctx = job.context(Path(folder), job.all_teachers)
-        if job.teachers:
-            check_answers(ctx)
-        for index, stage in enumerate(job.stages, 1):
-            probe = replace(job.model, module=copy.deepcopy(job.model.module))
-            lines.append(
-                PlanLine(
-                    name=f"{index:02d}-{stage.kind}",
-                    kind=stage.kind,
-                    accepts=stage.accepted_names(),
-                    produces=FORM_NAMES[stage.produces],
-                    notes=stage.check(probe, ctx),
-                )
-            )
-    return lines
+    rehearsed = rehearse(job, progress)
+    progress(Progress("timing steps"))
+    seconds, memory = estimate(job, rehearsed)
+    progress(Progress("asking the teachers"))
+    lines = [
+        PlanLine(
+            name=one.name,
+            kind=one.stage.kind,
+            accepts=one.stage.accepted_names(),
+            produces=FORM_NAMES[one.stage.produces],
+            notes=one.rehearsal.notes,
+            layers=one.rehearsal.layers,
+        )
+        for one in rehearsed
+    ]
+    return Plan(lines, [*job.data.notes, *teacher_notes(job)], seconds, memory)
 
 
 def teacher_notes(job: Job) -> list[str]:
     """What would make a teacher useless, said before anything is trained.
 
-    A teacher that is no better than chance, or worse than the network that it is to teach. Scored on at most so many
-    validation samples.
+    A teacher that is no better than chance, or worse than the network that it is to teach, and class names
+    in another order than the data's. Scored on at most so many validation samples.
     """
-    data = shorten(job.data, len(job.data.train), TEACHER_SAMPLES)
+    data = shorten(job.data, len(job.data.train), _affordable(job))
     ctx = replace(job, data=data).context(job.out, job.all_teachers)
     notes = []
     scores = []
     chance = 1 / max(2, len(data.classes))
     for number, teacher in enumerate(job.all_teachers, 1):
         who = f"teacher {number}" if len(job.all_teachers) > 1 else "the teacher"
-        score = score_form(teacher.model, _in_its_terms(ctx, teacher.model), "validation")
+        names = teacher.model.info.classes
+        if names and names != data.classes and sorted(names) == sorted(data.classes):
+            place = next(i for i, (a, b) in enumerate(zip(names, data.classes, strict=True)) if a != b)
+            notes.append(
+                f"{who} has the data's classes in another order: output {place} is '{names[place]}' there and "
+                f"'{data.classes[place]}' in the data, so that it teaches the wrong answers"
+            )
+        score = score_form(teacher.model, _in_its_tokens(ctx, teacher.model), "validation")
         scores.append(score.value)
         if job.task.score_name == "accuracy" and score.value <= chance + 2 * score.stderr:
             notes.append(f"{who} is no better than chance on validation ({score.value:.4f} of {chance:.4f})")
     pupil = job.student if isinstance(job.student, TorchModel) else job.model
     own = (
-        score_form(pupil, _in_its_terms(ctx, pupil), "validation")
+        score_form(pupil, _in_its_tokens(ctx, pupil), "validation")
         if job.teachers or isinstance(job.student, TorchModel)
         else None
     )
@@ -138,57 +118,15 @@ def teacher_notes(job: Job) -> list[str]:
     return notes
 
 
-def _in_its_terms(ctx: RunContext, form: Form) -> RunContext:
-    return replace(ctx, data=fitted(ctx.data, form.info))
+def _in_its_tokens(ctx: RunContext, form: Form) -> RunContext:
+    return replace(ctx, data=ctx.data.seen_by(form.info.tokenizer))
 
 
-def _estimate(job: Job) -> tuple[float | None, int | None]:
-    """Every epoch at the cost of a step of the student with its teachers, in the faster precision.
-
-    The student is the one that the distill stage would train; pruning makes it cheaper still. Each control
-    without teachers costs at most as much again.
-    """
-    total = 0.0
-    network = job.model
-    trained = sum(hasattr(stage, "train") for stage in job.stages)
-    with tempfile.TemporaryDirectory() as folder:
-        ctx = job.context(Path(folder), job.all_teachers)
-        for stage in job.stages:
-            trainings = 1
-            if isinstance(stage, Distill):
-                network = stage.student_for(network, ctx).model
-                trainings = stage.generations + stage.ensemble
-            train = getattr(stage, "train", None)
-            if train is not None:
-                steps = trainings * train.epochs * job.data.steps_per_epoch(train.batch_size)
-                controls = sum(name in (stage.kind, WHOLE_RUN) for name in job.control)
-                one = _seconds_per_step(network, ctx, train, Allowance(steps, MOST_SECONDS / trained))
-                if one is None:
-                    return None, peak_memory()
-                total += (1 + controls) * steps * one
-    if not total:
-        return None, None
-    return total * job.seeds, peak_memory()
-
-
-def _seconds_per_step(model: TorchModel, ctx: RunContext, train: TrainSettings, allowance: Allowance) -> float | None:
-    """A step in the precision that the run would train in; None where the first samples took all that is allowed."""
-    module = copy.deepcopy(model.module).train()
-    batch = next(ctx.data.training_batches(train.batch_size, ctx.seed, epoch=0))
-    layout = Layout(choose_layout(module, ctx, train.channels_last, batch)[0])
-    layout.place(module, ctx.device)
-    objective = Distillation(ctx, KdSettings(), module, train.channels_last)
-    precisions = ("fp32", "bf16") if has_bf16_kernels(ctx.device) else ("fp32",)
-
-    def step_in(precision: str) -> Callable[[Batch], None]:
-        def step(part: Batch) -> None:
-            with autocast(ctx.device, precision):
-                loss = objective(module, part, 0.0).total
-            loss.backward()
-
-        return step
-
-    works = {name: step_in(name) for name in (precisions if train.precision == "auto" else (train.precision,))}
-    seconds = time_steps(works, batch, layout, ctx, allowance).seconds
-    objective.close()
-    return min(seconds.values(), default=None)
+def _affordable(job: Job) -> int:
+    """How many validation samples every network can be asked in a few seconds, and no more than tell enough."""
+    start = time.perf_counter()
+    for form in (job.model, *(teacher.model for teacher in job.teachers)):
+        few = replace(job, data=shorten(job.data, len(job.data.train), FEW)).context(job.out, job.all_teachers)
+        score_form(form, _in_its_tokens(few, form), "validation")
+    each = (time.perf_counter() - start) / FEW
+    return max(LEAST_SAMPLES, min(TEACHER_SAMPLES, int(TEACHER_SECONDS / each)))

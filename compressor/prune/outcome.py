@@ -21,3 +21,10 @@ class PruneReport:
     def removed(self) -> dict[str, int]:
         """Output channels removed per layer, where there were any."""
         return {name: count - self.after[name] for name, count in self.before.items() if count != self.after[name]}
+
+    def by_layer(self) -> dict[str, str]:
+        """What becomes of each layer, in words."""
+        shrunk = {
+            name: f"pruned: {self.before[name]} to {self.after[name]}" for name in self.before if name in self.removed
+        }
+        return shrunk | {name: f"kept: {why}" for name, why in self.kept.items() if name not in shrunk}

@@ -10,7 +10,7 @@ from compressor.context import RunContext
 from compressor.distill import KdSettings, describe, recover
 from compressor.errors import PlanError, StageError
 from compressor.measure import count_macs, count_params
-from compressor.models import Form, ModelInfo, TorchModel
+from compressor.models import ModelInfo, TorchModel
 from compressor.prune.budget import BY_CLOCK, PruneBudget, check_measurable, find_ratio
 from compressor.prune.channels import prune_channels
 from compressor.prune.configuration import narrowed, width_step
@@ -19,8 +19,9 @@ from compressor.prune.outcome import PruneReport
 from compressor.prune.reconstruction import second_moments
 from compressor.prune.transformers import is_transformer, prune_blocks, readers, width_in_blocks
 from compressor.prune.width import HINT, STREAM, prune_width
-from compressor.stage import Stage, StageResult
+from compressor.stage import Rehearsal, Stage, StageResult
 from compressor.training import TrainSettings, evaluate, reestimate_batchnorm
+from compressor.training.evaluate import REESTIMATED
 
 
 class Prune(Stage):
@@ -67,22 +68,32 @@ class Prune(Stage):
             raise ValueError(f"steps = {self.steps} needs as many epochs, train.epochs = {self.train.epochs}")
         return self
 
-    def check(self, model: Form, ctx: RunContext) -> list[str]:
-        """Prune a copy by half, forward it, and see that the budget can be measured."""
-        assert isinstance(model, TorchModel)
+    def rehearse(self, model: TorchModel, ctx: RunContext) -> Rehearsal:
+        """Find the ratio where no clock is needed for it, prune by it, and forward."""
         if self.budget is not None:
             check_measurable(self.budget, ctx)
+        if self.budget is None or self.budget.name in BY_CLOCK:
+            ratio = self.ratio or 0.5
+        else:
+            ratio = find_ratio(model, self.budget, ctx, lambda module, part: self._prune(module, part, ctx, model.info))
+        # Already within the budget nothing is removed; that something could be is of no interest then.
         trial = copy.deepcopy(model.module)
-        report = self._prune(trial, self.ratio or 0.5, ctx, model.info)
+        report = self._prune(trial, ratio, ctx, model.info) if ratio else PruneReport({}, {})
         inputs = ctx.task.example_inputs(ctx.data, 2)
         trial.eval()(*inputs)
-        if not report.removed:
+        if ratio and not report.removed:
             raise PlanError(f"prune: no layer can lose channels: {_listed(report.kept)}", "leave out the prune stage")
-        if self.budget is not None and self.budget.name not in BY_CLOCK:
-            find_ratio(model, self.budget, ctx, lambda module, ratio: self._prune(module, ratio, ctx, model.info))
+        total = _channels(model.module)
+        self._refuse_little(self._asked(model.module, ratio) / total, total, trial, report.kept)
         layers = len(report.removed.keys() - {STREAM})
         notes = [f"{layers} layers can lose channels", f"left alone: {_listed(report.kept)}"]
-        return [*_of_width(report), *notes, *describe(trial, ctx, self.kd)]
+        scored = (self.train.epochs + 2 + 2 * self.steps) * len(ctx.data.validation)
+        return Rehearsal(
+            TorchModel(trial, narrowed(model.info, trial), model.builder),
+            [*_of_width(report), *notes, *describe(trial, ctx, self.kd)],
+            report.by_layer(),
+            forwards=scored + self.steps * min(REESTIMATED, len(ctx.data.train)),
+        )
 
     def run(self, model: TorchModel, ctx: RunContext) -> StageResult:
         """Find the ratio, prune, re-estimate BatchNorm, recover; round by round."""

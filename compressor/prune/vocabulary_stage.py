@@ -1,5 +1,7 @@
 """The vocabulary stage: keep the tokens that the data uses, and recover with the run's teachers."""
 
+import copy
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any, ClassVar
 
@@ -13,7 +15,7 @@ from compressor.distill import KdSettings, recover
 from compressor.errors import PlanError
 from compressor.factories.low_rank import RANK, word_table
 from compressor.factories.text_network import changed, is_text_network
-from compressor.models import Form, TokenizerSpec, TorchModel
+from compressor.models import TokenizerSpec, TorchModel
 from compressor.prune.low_rank import factorize_embedding, rank_of
 from compressor.prune.vocabulary import (
     renumbered_ids,
@@ -23,7 +25,7 @@ from compressor.prune.vocabulary import (
     trim_embedding,
     vocabulary_size,
 )
-from compressor.stage import Stage, StageResult
+from compressor.stage import Rehearsal, Stage, StageResult
 from compressor.training import TrainSettings, evaluate
 
 READ_TOGETHER = 256
@@ -50,47 +52,70 @@ class Vocabulary(Stage):
     )
     kd: KdSettings = Field(default=KdSettings(), description="distillation from the run's teachers meanwhile")
 
-    def check(self, model: Form, ctx: RunContext) -> list[str]:
-        """The network must have a tokenizer that can be trimmed."""
-        assert isinstance(model, TorchModel)
+    def rehearse(self, model: TorchModel, ctx: RunContext) -> Rehearsal:
+        """Trim, and store fewer numbers where that is set; the network must have a tokenizer that can be trimmed."""
         spec, kept = self._kept(model, ctx)
         said = [f"{len(kept):,} of {vocabulary_size(spec):,} tokens stay"]
         if self.rank is not None:
             network: Any = model.module.network
             width = word_table(network).embedding_dim
             said.append(f"{rank_of(network, self.rank)} numbers a token are stored in place of {width}")
-        return said
+        copied = replace(model, module=copy.deepcopy(model.module))
+        smaller, _ = self._shrink(copied, ctx, spec, kept, lambda *_: None)
+        epochs = self.train.epochs + 1 if self.train else 0
+        scored = 2 + (self.rank is not None) + epochs
+        return Rehearsal(smaller, said, trainings=int(epochs > 0), forwards=scored * len(ctx.data.validation))
 
     def run(self, model: TorchModel, ctx: RunContext) -> StageResult:
         """Trim, and recover where that is set."""
-        assert model.info.factory is not None
         before = evaluate(model.module.to(ctx.device), ctx).value
         spec, kept = self._kept(model, ctx)
-        trimmed = trim(spec, kept)
-        trim_embedding(model.module, kept, trimmed.pad_id)
-        says: dict[str, Any] = renumbered_ids(model.info.factory.arguments["config"], kept)
-        ctx = replace(ctx, data=ctx.data.seen_by(trimmed))
         metrics: dict[str, Any] = {
             "tokens_before": vocabulary_size(spec),
             "tokens_after": len(kept),
             "validation_before": before,
-            "validation_trimmed": evaluate(model.module, ctx).value,
-            "tokens_per_text_before": _mean_length(ctx.data.seen_by(spec)),
-            "tokens_per_text_after": _mean_length(ctx.data),
         }
         if self.rank is not None:
-            says[RANK] = rank_of(model.module.network, self.rank)
-            factorize_embedding(model.module, says[RANK], token_counts(trimmed, _train_ids(ctx.data)))
-            metrics |= {"rank": says[RANK], "validation_factorized": evaluate(model.module, ctx).value}
-        ref = changed(model.info.factory, **says)
-        info = model.info.model_copy(update={"factory": ref, "tokenizer": trimmed})
+            metrics["rank"] = rank_of(model.module.network, self.rank)
+
+        def measure(what: str, ctx: RunContext) -> None:
+            metrics[f"validation_{what}"] = evaluate(model.module, ctx).value
+
+        smaller, own = self._shrink(model, ctx, spec, kept, measure)
+        metrics |= {
+            "tokens_per_text_before": _mean_length(ctx.data.seen_by(spec)),
+            "tokens_per_text_after": _mean_length(own.data),
+        }
         notes = []
         if self.train is not None:
-            result = recover(model.module, ctx, self.train, self.kd, name="recover", keep_better_start=True)
+            result = recover(smaller.module, own, self.train, self.kd, name="recover", keep_better_start=True)
             metrics |= {"validation_recovered": result.score, "steps": result.steps, "history": result.history}
             if result.best_epoch < 0:
                 notes.append("no epoch beat the trimmed network on validation: it was kept as it was")
-        return StageResult(TorchModel(model.module.cpu(), info, model.builder), metrics, notes)
+        return StageResult(replace(smaller, module=smaller.module.cpu()), metrics, notes)
+
+    def _shrink(
+        self,
+        model: TorchModel,
+        ctx: RunContext,
+        spec: TokenizerSpec,
+        kept: torch.Tensor,
+        measure: Callable[[str, RunContext], None],
+    ) -> tuple[TorchModel, RunContext]:
+        """The network, changed in place, and the context in its own tokens; ``measure`` is called after each step."""
+        assert model.info.factory is not None
+        trimmed = trim(spec, kept)
+        trim_embedding(model.module, kept, trimmed.pad_id)
+        says: dict[str, Any] = renumbered_ids(model.info.factory.arguments["config"], kept)
+        ctx = replace(ctx, data=ctx.data.seen_by(trimmed))
+        measure("trimmed", ctx)
+        if self.rank is not None:
+            says[RANK] = rank_of(model.module.network, self.rank)
+            factorize_embedding(model.module, says[RANK], token_counts(trimmed, _train_ids(ctx.data)))
+            measure("factorized", ctx)
+        ref = changed(model.info.factory, **says)
+        info = model.info.model_copy(update={"factory": ref, "tokenizer": trimmed})
+        return TorchModel(model.module, info, model.builder), ctx
 
     def _kept(self, model: TorchModel, ctx: RunContext) -> tuple[TokenizerSpec, torch.Tensor]:
         spec = model.info.tokenizer

@@ -14,9 +14,10 @@ from compressor.quantize.calibration import Batches, calibrate
 from compressor.quantize.capture import capture
 from compressor.quantize.insertion import insert_quantizers
 from compressor.quantize.observers import Calibration
+from compressor.quantize.operators import layer_name
 from compressor.quantize.placement import place
 from compressor.runners import int8_saturates
-from compressor.stage import Stage, StageResult
+from compressor.stage import Rehearsal, Stage, StageResult
 from compressor.structure import manifest_of
 from compressor.target import Target
 from compressor.training import TrainSettings, evaluate
@@ -66,13 +67,31 @@ class Quantize(Stage):
         default=(), description="layers to leave in float, by name; 'layer4.*' matches all that starts so"
     )
 
-    def check(self, model: Any, ctx: RunContext) -> list[str]:
-        """The graph must be captured and the rules must find layers in it."""
+    def rehearse(self, model: TorchModel, ctx: RunContext) -> Rehearsal:
+        """Capture the graph, place quantizers by the rules, and measure their ranges on a few samples."""
+        structure = manifest_of(model.module)
         bits = bits_here(ctx.target) if self.weight_bits == "auto" else self.weight_bits
         graph, spec = self._placed(model.module, ctx, bits)
+        layers = {
+            layer_name(node): f"int8, weights of {quantizer.bits} bits"
+            for node in graph.graph.nodes
+            for quantizer in spec.quantizers
+            if quantizer.role == "weight" and quantizer.node == node.name
+        }
+        layers |= {name: f"float: {reason}" for name, reason in spec.float_layers.items()}
+        insert_quantizers(graph, spec)
+        calibrate(graph, [ctx.task.example_inputs(ctx.data, EXAMPLES)], "minmax")
         terms = describe(graph, ctx, self.kd) if self.qat else []
         said = [f"{_integer_layers(spec)} layers in int8 by the rules for {spec.scheme}", *_notes_of(spec)]
-        return [*said, *_notes_of_bits(spec), *terms]
+        calibrated = self.calibration_batches * self.calibration_batch_size
+        return Rehearsal(
+            QuantizedModel(graph, model.info, spec, structure, model.builder),
+            [*said, *_notes_of_bits(spec), *terms],
+            layers,
+            trainings=int(self.qat),
+            forwards=(self.train.epochs + 2) * len(ctx.data.validation)
+            + (1 + self.qat * min(self.observer_epochs, self.train.epochs - 1)) * calibrated,
+        )
 
     def run(self, model: TorchModel, ctx: RunContext) -> StageResult:
         """Calibrate, score; train, score; keep the better."""

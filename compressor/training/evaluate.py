@@ -12,6 +12,9 @@ from compressor.training.layout import layout_of
 
 EVALUATION_BATCH = 500
 TEXT_BATCH = 64
+ESTIMATION_BATCH, ESTIMATION_BATCHES = 128, 50
+# Samples that BatchNorm's statistics are taken from, at most.
+REESTIMATED = ESTIMATION_BATCH * ESTIMATION_BATCHES
 
 
 def evaluate(module: nn.Module, ctx: RunContext, split: SplitName = "validation") -> Score:
@@ -37,7 +40,7 @@ def evaluate(module: nn.Module, ctx: RunContext, split: SplitName = "validation"
     return ctx.task.score(np.concatenate(outputs), labels, ctx.data)
 
 
-def reestimate_batchnorm(module: nn.Module, ctx: RunContext, batches: int = 50) -> None:
+def reestimate_batchnorm(module: nn.Module, ctx: RunContext, batches: int = ESTIMATION_BATCHES) -> None:
     """Replace BatchNorm's running statistics by means over training batches.
 
     After channels are removed, every layer's inputs have another distribution; the old statistics
@@ -61,7 +64,7 @@ def reestimate_batchnorm(module: nn.Module, ctx: RunContext, batches: int = 50) 
         norm.train()
     layout = layout_of(module)
     with torch.no_grad():
-        for step, batch in enumerate(ctx.data.training_batches(128, ctx.seed, epoch=0)):
+        for step, batch in enumerate(ctx.data.training_batches(ESTIMATION_BATCH, ctx.seed, epoch=0)):
             if step == batches:
                 break
             ctx.task.forward(module, layout.move(batch, ctx.device))

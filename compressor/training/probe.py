@@ -122,6 +122,40 @@ def time_steps(
     return Timing(seconds, compared=True)
 
 
+def seconds_of(
+    work: Callable[[Batch], object], batch: Batch, layout: Layout, ctx: RunContext, allowance: Allowance
+) -> float:
+    """What one kind of work takes on a whole batch: always an answer, from larger and larger parts of it.
+
+    A part is called with while calls of twice the size stay within the allowance; the last two sizes say what a
+    call costs and what each sample of it does. Random numbers that it draws are put back.
+
+    Args:
+        work: Called with a batch on the run's device.
+        batch: A real one, of the training's size.
+        layout: In which the work wants it.
+        ctx: Gives the device.
+        allowance: At least two calls with the smallest part are made, whatever they take.
+    """
+    size = len(batch.labels)
+    counts, times = [min(SMALL, size)], []
+    with torch.random.fork_rng():
+        _seconds(work, _part(batch, counts[0], layout, ctx), ctx.device, allowance.clock)
+        while True:
+            part = _part(batch, counts[-1], layout, ctx)
+            taken = [_seconds(work, part, ctx.device, allowance.clock)]
+            while len(taken) < ROUNDS and allowance.spent + 4 * taken[0] < allowance.most:
+                taken.append(_seconds(work, part, ctx.device, allowance.clock))
+            times.append(median(taken))
+            if counts[-1] == size or allowance.spent + 2 * times[-1] > allowance.most:
+                break
+            counts.append(min(size, 2 * counts[-1]))
+    if len(times) == 1:
+        # What a call costs by itself isn't known: all of it is taken to be the samples'.
+        return times[0] * size / counts[0]
+    return _at(_line(counts[-2:], times[-2:]), size)
+
+
 def _part(batch: Batch, count: int, layout: Layout, ctx: RunContext) -> Batch:
     if count < len(batch.labels):
         batch = batch.of(torch.arange(len(batch.labels)) < count)

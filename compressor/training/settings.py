@@ -2,9 +2,7 @@
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Field
-
-from compressor.settings import Settings
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 
 def _switched(value: Any) -> Any:
@@ -12,8 +10,10 @@ def _switched(value: Any) -> Any:
     return ("on" if value else "off") if isinstance(value, bool) else value
 
 
-class TrainSettings(Settings):
+class TrainSettings(BaseModel):
     """How long and how to train. One schedule spans the whole training."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
 
     epochs: int = Field(default=10, ge=1, description="passes over the training split")
     batch_size: int = Field(default=128, ge=1, description="samples per step, over all processes")

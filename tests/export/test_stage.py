@@ -122,10 +122,10 @@ def test_a_graph_that_tensorrt_refuses_is_in_the_notes(trained: TorchModel, cont
 
 def test_formats_must_fit_the_runtime(trained: TorchModel, context: Callable[..., RunContext]) -> None:
     with pytest.raises(PlanError, match="runtime is onnxruntime"):
-        Export(formats=("onnx", "tensorrt")).check(trained, context())
-    assert "kit" in Export().check(trained, context(TENSORRT))[0]
+        Export(formats=("onnx", "tensorrt")).rehearse(trained, context())
+    assert "kit" in Export().rehearse(trained, context(TENSORRT)).notes[0]
     with pytest.raises(PlanError, match="quantized by the rules for tensorrt"):
-        Export().check(quantized(trained, "tensorrt"), context())
+        Export().rehearse(quantized(trained, "tensorrt"), context())
 
 
 def test_int8_is_timed_against_its_own_fp32_graph(

@@ -62,7 +62,7 @@ class Chain:
     def __call__(self, stage: Stage) -> None:
         own = replace(self.ctx, workdir=self.folder / stage.kind)
         own = replace(own, data=own.data.seen_by(self.form.info.tokenizer))
-        stage.check(self.form, own)
+        stage.rehearse(self.form, own)
         result = stage.run(self.form, own)
         data = own.data.seen_by(result.model.info.tokenizer)
         # Saving keeps some outputs, and reading compares them: to the bit on one machine.
@@ -183,7 +183,7 @@ def test_layers_are_not_taken_out_of_vision_transformers(tmp_path: Path) -> None
     split = floats(TensorSplit(torch.zeros(8, 3, 32, 32, dtype=torch.uint8), torch.arange(8) % 4))
     chain = begun(model, Data("noise", split, split, split, tuple("abcd"), "0" * 64), tmp_path, "image-classification")
     with pytest.raises(PlanError, match="Hugging Face folder"):
-        Distill(layers=1).check(model, chain.ctx)
+        Distill(layers=1).rehearse(model, chain.ctx)
 
 
 def vision(kind: str) -> TorchModel:

@@ -88,7 +88,7 @@ def test_the_stage_says_what_it_stores_and_the_network_reloads(tmp_path: Path) -
     model = small_texts.encoder("bert")
     ctx = small_texts.text_context(tmp_path, model)
     stage = Vocabulary(rank=0.5)
-    assert stage.check(model, ctx)[1] == "16 numbers a token are stored in place of 32"
+    assert stage.rehearse(model, ctx).notes[1] == "16 numbers a token are stored in place of 32"
     result = stage.run(small_texts.encoder("bert"), ctx)
     assert isinstance(result.model, TorchModel)
     assert result.metrics["rank"] == 16

@@ -54,7 +54,7 @@ def test_nothing_to_remove_is_refused_by_the_plan(tmp_path: Path) -> None:
     ctx = small.small_context(tmp_path)
     linear = TorchModel(nn.Sequential(nn.Flatten(), nn.Linear(64, 10)), ModelInfo())
     with pytest.raises(PlanError, match="no layer can lose channels"):
-        Prune(ratio=0.5, train=ONCE).check(linear, ctx)
+        Prune(ratio=0.5, train=ONCE).rehearse(linear, ctx)
 
 
 def test_ratio_or_budget() -> None:
@@ -92,7 +92,7 @@ def test_convolutions_before_a_head_of_two_layers_lose_channels(tmp_path: Path) 
 def narrow(path: Path, stage: Prune) -> tuple[TorchModel, list[str]]:
     model = small_texts.encoder("bert")
     ctx = small_texts.text_context(path, small_texts.encoder("bert"), small_texts.sentence_data(model))
-    assert stage.check(model, ctx)[0] == "width: 32 channels to 24"
+    assert stage.rehearse(model, ctx).notes[0] == "width: 32 channels to 24"
     result = stage.run(model, ctx)
     assert isinstance(result.model, TorchModel)
     return result.model, result.notes
@@ -117,7 +117,7 @@ def test_heads_and_neurons_that_the_others_can_stand_in_for(tmp_path: Path, step
     model = small_texts.encoder("mpnet")
     ctx = small_texts.text_context(tmp_path, small_texts.encoder("mpnet"), small_texts.sentence_data(model))
     stage = Prune(heads=0.5, neurons=0.75, importance="reconstruction", steps=steps, train=ONCE)
-    stage.check(model, ctx)
+    stage.rehearse(model, ctx)
     result = stage.run(model, ctx)
     assert isinstance(result.model, TorchModel)
     assert {block.heads for block in attentions(result.model.module)} == {2}
@@ -127,10 +127,10 @@ def test_heads_and_neurons_that_the_others_can_stand_in_for(tmp_path: Path, step
 def test_reconstruction_is_of_heads_and_neurons_alone(tmp_path: Path) -> None:
     stage = Prune(ratio=0.5, importance="reconstruction", train=ONCE)
     with pytest.raises(PlanError, match="'reconstruction' is for transformers: "):
-        stage.check(small.small_model(), small.small_context(tmp_path))
+        stage.rehearse(small.small_model(), small.small_context(tmp_path))
     model = small_texts.encoder("bert")
     with pytest.raises(PlanError, match=r"prune.width has no ranking 'reconstruction'"):
-        Prune(width=0.25, importance="reconstruction", train=ONCE).check(
+        Prune(width=0.25, importance="reconstruction", train=ONCE).rehearse(
             model, small_texts.text_context(tmp_path, model)
         )
 
@@ -146,9 +146,9 @@ def test_a_width_that_rounding_leaves_is_refused_by_the_plan(tmp_path: Path) -> 
     model = small_texts.encoder("bert")
     ctx = small_texts.text_context(tmp_path, model)
     with pytest.raises(PlanError, match=r"prune.width = 0.05 of 32 channels removes none in multiples of 8"):
-        Prune(width=0.05, train=ONCE).check(model, ctx)
+        Prune(width=0.05, train=ONCE).rehearse(model, ctx)
 
 
 def test_convolutions_have_no_width_of_this_kind(tmp_path: Path) -> None:
     with pytest.raises(PlanError, match=r"prune.width is for transformers: .* is none"):
-        Prune(width=0.25, train=ONCE).check(small.small_model(), small.small_context(tmp_path))
+        Prune(width=0.25, train=ONCE).rehearse(small.small_model(), small.small_context(tmp_path))

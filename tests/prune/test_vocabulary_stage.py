@@ -23,7 +23,7 @@ def test_every_token_of_the_data_stays_and_nothing_is_lost(tmp_path: Path) -> No
     ctx = small_texts.text_context(tmp_path, model)
     assert model.info.tokenizer is not None
     before = engine(model.info.tokenizer).get_vocab_size()
-    (note,) = Vocabulary().check(model, ctx)
+    (note,) = Vocabulary().rehearse(model, ctx).notes
     result = Vocabulary().run(small_texts.encoder("deberta-v2"), ctx)
     assert isinstance(result.model, TorchModel) and result.model.info.tokenizer is not None
     metrics = result.metrics
@@ -61,4 +61,4 @@ def test_without_a_tokenizer_there_is_nothing_to_trim(tmp_path: Path) -> None:
     ctx = small_texts.text_context(tmp_path, small_texts.encoder())
     for model in (small.small_model(), TorchModel(small_texts.encoder().module, ModelInfo())):
         with pytest.raises(PlanError, match="no tokenizer of its own"):
-            Vocabulary().check(model, ctx)
+            Vocabulary().rehearse(model, ctx)

@@ -104,8 +104,10 @@ def test_eight_bits_asked_for_where_they_overflow_are_said(
     trained: TorchModel, context: Context, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(quantize_stage, "int8_saturates", lambda: True)
-    assert any("products overflow on this CPU" in note for note in Quantize(weight_bits=8).check(trained, context()))
-    assert not any("overflow on this CPU" in note for note in Quantize().check(trained, context()))
+    assert any(
+        "products overflow on this CPU" in note for note in Quantize(weight_bits=8).rehearse(trained, context()).notes
+    )
+    assert not any("overflow on this CPU" in note for note in Quantize().rehearse(trained, context()).notes)
 
 
 def test_it_repeats_to_the_bit(trained: TorchModel, context: Context) -> None:
@@ -144,16 +146,16 @@ def test_ranges_follow_in_the_first_epochs_then_freeze(trained: TorchModel, cont
 
 
 def test_plan_says_what_it_will_do(trained: TorchModel, context: Context) -> None:
-    notes = Quantize(skip=("0",)).check(trained, context())
+    notes = Quantize(skip=("0",)).rehearse(trained, context()).notes
     assert notes[0] == "3 layers in int8 by the rules for onnxruntime-cpu"
     assert notes[1] == "in float: 0 (left out by the setting 'skip')"
 
 
 def test_plan_refuses_what_cannot_work(trained: TorchModel, context: Context) -> None:
     with pytest.raises(PlanError, match="no layer can be computed in integers: in float: 0, 3, 4, 8"):
-        Quantize(skip=("*",)).check(trained, context())
+        Quantize(skip=("*",)).rehearse(trained, context())
     with pytest.raises(PlanError, match="precision is fp32"):
-        Quantize().check(trained, context(Target(runtime="onnxruntime", precision="fp32")))
+        Quantize().rehearse(trained, context(Target(runtime="onnxruntime", precision="fp32")))
 
 
 def test_the_card_lists_the_settings() -> None:

@@ -10,7 +10,7 @@ import torch
 from compressor.context import RunContext
 from compressor.data import Batch
 from compressor.training.layout import Layout
-from compressor.training.probe import LEAST, Allowance, Timing, time_steps
+from compressor.training.probe import LEAST, Allowance, Timing, seconds_of, time_steps
 
 BATCH = 64
 
@@ -78,3 +78,17 @@ def test_it_takes_no_chance_from_the_training(tmp_path: Path) -> None:
     batch = next(ctx.data.training_batches(BATCH, 0, 0))
     time_steps({"draws": lambda _: torch.rand(3)}, batch, Layout(True), ctx, Allowance(10))
     assert torch.equal(torch.get_rng_state(), state)
+
+
+@pytest.mark.parametrize("cost", [(0.0, 0.001), (0.5, 0.05), (0.1, 0.02)])
+def test_a_plan_always_has_an_answer(tmp_path: Path, cost: tuple[float, float]) -> None:
+    now = [0.0]
+
+    def work(batch: Batch) -> None:
+        now[0] += cost[0] + cost[1] * len(batch.labels)
+
+    ctx = small.small_context(tmp_path)
+    batch = next(ctx.data.training_batches(BATCH, 0, 0))
+    seconds = seconds_of(work, batch, Layout(False), ctx, Allowance(float("inf"), 4.0, clock=lambda: now[0]))
+    assert seconds == pytest.approx(cost[0] + BATCH * cost[1])
+    assert now[0] <= 4.0
