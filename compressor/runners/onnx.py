@@ -80,16 +80,21 @@ class OnnxRunner:
         return onnxruntime.InferenceSession(str(self._path), options, providers=[PROVIDER])
 
     def _options(self) -> onnxruntime.SessionOptions:
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = self._threads
-        options.inter_op_num_threads = 1
-        options.execution_mode = onnxruntime.ExecutionMode.ORT_SEQUENTIAL
-        options.log_severity_level = 3
-        # A session's idle threads would spin on and slow down whatever is measured next.
-        options.add_session_config_entry("session.force_spinning_stop", "1")
-        levels = onnxruntime.GraphOptimizationLevel
-        options.graph_optimization_level = levels.ORT_ENABLE_ALL
+        options = session_options(self._threads)
         if self._optimized_path is not None:
-            options.graph_optimization_level = levels.ORT_ENABLE_EXTENDED
+            options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_EXTENDED
             options.optimized_model_filepath = str(self._optimized_path)
         return options
+
+
+def session_options(threads: int) -> onnxruntime.SessionOptions:
+    """How every session runs: all graph optimisations, one operator after the other."""
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads
+    options.inter_op_num_threads = 1
+    options.execution_mode = onnxruntime.ExecutionMode.ORT_SEQUENTIAL
+    options.log_severity_level = 3
+    # A session's idle threads would spin on and slow down whatever is measured next.
+    options.add_session_config_entry("session.force_spinning_stop", "1")
+    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_ALL
+    return options
