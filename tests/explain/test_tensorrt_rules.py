@@ -11,7 +11,7 @@ from compressor.explain import explain_onnx
 from compressor.export.tensorrt import validate_for_tensorrt
 from compressor.target import Target
 
-JETSON = Target(runtime="tensorrt", channel_multiple=16)
+JETSON = Target(runtime="tensorrt", channel_multiple=16, max_batch_size=1)
 
 
 def network(kind: type = S8, zero: int = 0, bias: str = "", channels: int = 32, rounded_output: bool = False) -> Graph:
