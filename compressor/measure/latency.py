@@ -14,6 +14,8 @@ from compressor.report import Latency
 from compressor.runners import Arrays, Runner, arrays_of
 
 WARM_UP_RUNS = 3
+# For all runners together; slow ones take longer, since each block runs at least once.
+SECONDS = 2.5
 MOST_RUNS_PER_BLOCK = 500
 # Of the test split, evenly spread.
 TIMED_TEXTS = 32
@@ -31,7 +33,7 @@ def interleaved_latency(
     inputs: Sequence[Sequence[Arrays]],
     *,
     threads: int = 1,
-    seconds: float = 2.5,
+    seconds: float | None = None,
     blocks: int = 10,
     clock: Callable[[], float] = time.perf_counter,
 ) -> list[Latency]:
@@ -45,7 +47,7 @@ def interleaved_latency(
         inputs: Per runner what it is called with in turn, at the batch size that the device will see: one
             call's inputs, or several where samples differ in length.
         threads: Torch is held to as many; ONNX Runtime's sessions are made with theirs.
-        seconds: For all runners together; slow ones take longer, since each block runs at least once.
+        seconds: For all runners together; None for ``SECONDS``.
         blocks: How many for each runner.
         clock: Seconds.
 
@@ -54,7 +56,7 @@ def interleaved_latency(
     """
     timed = [_Times() for _ in runners]
     with _quiet_machine(threads):
-        share = seconds / blocks / len(runners)
+        share = (SECONDS if seconds is None else seconds) / blocks / len(runners)
         calls = list(zip(runners, inputs, strict=True))
         counts = [_runs_per_block(runner, own, share, clock) for runner, own in calls]
         for block in range(blocks):
