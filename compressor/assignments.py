@@ -11,7 +11,8 @@ def parse_value(text: str) -> Any:
     """A TOML literal (``0.5``, ``true``, ``[1, 2]``, ``{macs = 0.5}``, ``"x"``), else the text itself."""
     try:
         parsed = tomllib.loads(f"value = {text}")
-    except tomllib.TOMLDecodeError:
+    except (ValueError, RecursionError):
+        # Also a number of thousands of digits, and brackets nested as deep.
         return text
     return parsed["value"] if set(parsed) == {"value"} else text
 

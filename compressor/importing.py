@@ -6,8 +6,9 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from compressor.errors import InputError, MissingError, did_you_mean
+from compressor.errors import InputError, did_you_mean
 from compressor.extras import EXTRAS, require
+from compressor.user_code import called
 
 _REFERENCE = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*(\.[A-Za-z_]\w*)*")
 
@@ -32,18 +33,12 @@ def import_object(reference: str) -> Any:
     here = str(Path.cwd())
     if here not in sys.path and "" not in sys.path:
         sys.path.append(here)
-    try:
+    hint = f"python -c 'import {path}' to see why; the package must be installed or in the current folder"
+    with called(f"'{path}' (of '{reference}') doesn't import", hint):
         root = path.partition(".")[0]
         if root in EXTRAS:
             require(root)
         found = importlib.import_module(path)
-    except MissingError:
-        raise
-    except Exception as error:
-        raise InputError(
-            f"'{path}' (of '{reference}') doesn't import: {type(error).__name__}: {error}",
-            f"python -c 'import {path}' to see why; the package must be installed or in the current folder",
-        ) from error
     for name in attribute.split("."):
         if not hasattr(found, name):
             raise InputError(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tomllib
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -12,6 +11,7 @@ from pydantic import BaseModel, ValidationError
 from compressor import faults, registry
 from compressor.assignments import parse_assignment
 from compressor.errors import InputError, ProfileError, did_you_mean
+from compressor.reading import placed, read_toml
 from compressor.target import Budget, Target
 
 if TYPE_CHECKING:
@@ -87,7 +87,7 @@ def profile_path(name_or_path: str) -> Path:
     shipped = shipped_folder() / f"{name_or_path}.toml"
     if name_or_path in shipped_names():
         return shipped
-    path = Path(name_or_path)
+    path = placed(name_or_path, "profile", "compress profiles list", ProfileError)
     if path.is_file():
         return path
     names = shipped_names()
@@ -203,15 +203,13 @@ def merged_tables(path: Path, found: list[str]) -> tuple[dict[str, Any], str]:
 
 
 def _parent_path(extends: str, child: Path) -> Path:
-    beside = child.parent / extends
+    hint = "the name of a shipped profile, or of a file beside this one"
+    beside = child.parent / placed(extends, f"{child}: extends", hint, ProfileError)
     return beside if beside.is_file() else profile_path(extends)
 
 
 def _read(path: Path, found: list[str]) -> dict[str, Any]:
-    try:
-        raw = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise ProfileError(f"profile '{path}' is not TOML: {error}", "compress profiles show mobile-cpu") from None
+    raw = read_toml(path, "compress profiles show mobile-cpu", ProfileError)
     for key in [key for key in raw if key not in TOP_LEVEL]:
         found.append(f"no key '{key}' at the top level{did_you_mean(key, TOP_LEVEL)}")
         del raw[key]
@@ -219,10 +217,12 @@ def _read(path: Path, found: list[str]) -> dict[str, Any]:
         raw["text"] = raw["text"]["stage"]
     kinds = {"target": dict, "budget": dict, "stage": list, "text": list, "summary": str, "extends": str}
     for key, kind in kinds.items():
-        if key in raw and not isinstance(raw[key], kind):
+        value = raw.get(key)
+        of_tables = not isinstance(value, list) or all(isinstance(one, dict) for one in value)
+        if key in raw and not (isinstance(value, kind) and of_tables):
             tables = "tables [[stage]]" if key == "stage" else f"tables [[{key}.stage]]"
             wanted = {dict: f"a table [{key}]", list: tables, str: "a string"}[kind]
-            found.append(f"{key}: got {raw[key]!r}, wanted {wanted}")
+            found.append(f"{key}: got {faults.shown(raw[key])}, wanted {wanted}")
             del raw[key]
     return raw
 

@@ -7,6 +7,7 @@ limit of its own (pydantic's, 200 levels).
 
 import json
 import stat
+import tomllib
 from collections import Counter
 from pathlib import Path
 from typing import Any, TypeVar
@@ -25,6 +26,28 @@ LARGEST = 128 * MB
 MOST_VALUES = 8_000_000
 DEEP = "recursion limit"
 NAMES: dict[type, str] = {dict: "an object", list: "a list", type(None): "null"}
+
+
+def placed(name: str, what: str, hint: str = "", error: type[CompressError] = InputError) -> Path:
+    """A path that the file system can look up, whether or not anything is there.
+
+    Args:
+        name: As typed, or as a file names it.
+        what: Names it in the error.
+        hint: What to type next, for the error.
+        error: Which error to raise.
+
+    Raises:
+        CompressError: ``error``: it is longer than names may be, holds a NUL, or goes round in links.
+    """
+    try:
+        Path(name).stat()
+    except (FileNotFoundError, NotADirectoryError, PermissionError):
+        pass
+    except (OSError, ValueError) as fault:
+        reason = fault.strerror if isinstance(fault, OSError) else fault
+        raise error(f"{what} {faults.shown(name)} can't be a file: {reason}", hint) from None
+    return Path(name)
 
 
 def read_bytes(path: Path, hint: str = "", error: type[CompressError] = InputError, largest: int = LARGEST) -> bytes:
@@ -62,6 +85,18 @@ def read_text(path: Path, hint: str = "", error: type[CompressError] = InputErro
         return read_bytes(path, hint, error, largest).decode("utf-8-sig")
     except UnicodeDecodeError as fault:
         raise error(f"{path} is not UTF-8 at byte {fault.start}", hint) from None
+
+
+def read_toml(path: Path, hint: str = "", error: type[CompressError] = InputError) -> dict[str, Any]:
+    """A TOML file; errors as ``read_bytes``'s, or it is not TOML."""
+    text = read_text(path, hint, error, largest=MB)
+    try:
+        return tomllib.loads(text)
+    except RecursionError:
+        raise error(f"{path}: its TOML is nested too deep", hint) from None
+    except ValueError as fault:
+        # Not TOMLDecodeError alone: a number of thousands of digits, and dates that there aren't.
+        raise error(f"{path} is not TOML: {fault}", hint) from None
 
 
 def read_json(path: Path, kind: type[K], hint: str = "", error: type[CompressError] = InputError) -> K:

@@ -4,10 +4,9 @@ from abc import abstractmethod
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
-from pydantic import BaseModel, ConfigDict
-
 from compressor.context import RunContext
 from compressor.models import FORM_NAMES, Form
+from compressor.settings import Settings
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +43,7 @@ class Rehearsal:
     forwards: int = 0
 
 
-class Stage(BaseModel):
+class Stage(Settings):
     """One step of the pipeline: frozen settings and ``run``.
 
     Subclasses set ``kind`` (its name in profiles), ``accepts`` (the forms it takes) and ``produces``
@@ -52,8 +51,6 @@ class Stage(BaseModel):
     drops the others. A stage owns the model it is handed, writes only under ``ctx.workdir``, never
     prints and never opens model files.
     """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     kind: ClassVar[str]
     accepts: ClassVar[tuple[type, ...]]

@@ -2,13 +2,13 @@
 
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
+
+from compressor.settings import Settings
 
 
-class Target(BaseModel):
+class Target(Settings):
     """Facts about the device and its runtime."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     runtime: Literal["onnxruntime", "tensorrt"] = Field(description="the runtime that will run the artifact")
     precision: Literal["int8", "fp16", "fp32"] = Field(
@@ -27,10 +27,8 @@ class Target(BaseModel):
     max_length: int = Field(default=512, ge=2, description="of texts: upper end of the engine's shape range")
 
 
-class Budget(BaseModel):
+class Budget(Settings):
     """What the last artifact may cost at most; unset fields don't limit."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     score_drop: float | None = Field(
         default=None, ge=0, description="how far the score may fall below the reference's; 0.01 is one point"

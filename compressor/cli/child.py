@@ -16,11 +16,11 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any, BinaryIO
 
 from compressor.errors import ExitCode
 from compressor.memory import memory_limit, peak_of, resident_bytes
+from compressor.user_code import is_installed
 
 BOARD_BYTES = 4096
 # A key on the terminal reaches parent and child, and the parent passes it on: twice within this is once.
@@ -31,7 +31,6 @@ ASKED_TO_END = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT, si
 DIE_WITH_PARENT = 1
 # Whoever used more than this share of what there is may have asked for more than the rest.
 NEAR = 0.8
-INSTALLED = ("site-packages", "dist-packages", "lib/python", "<frozen ", str(Path(__file__).parents[1]))
 
 
 @dataclass
@@ -106,11 +105,6 @@ class Death:
             if not is_installed(line):
                 return line.strip()
         return ""
-
-
-def is_installed(path: str) -> bool:
-    """Whether a path, or a line with one, is Python's, ours or an installed package's."""
-    return any(part in path for part in INSTALLED)
 
 
 _board: Board | None = None

@@ -5,10 +5,11 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
-import click
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
+
+from compressor.cli.printed import clean, echo_json
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -20,13 +21,28 @@ PIPED_WIDTH = 120
 
 def console() -> Console:
     """A console on standard output; wide enough for the waterfall where there is no terminal."""
-    out = Console(highlight=False)
-    return out if out.is_terminal else Console(highlight=False, width=max(out.width, PIPED_WIDTH), soft_wrap=True)
+    out = _Console(highlight=False)
+    return out if out.is_terminal else _Console(highlight=False, width=max(out.width, PIPED_WIDTH), soft_wrap=True)
+
+
+class _Console(Console):
+    """One that prints texts cleaned, and takes no markup from them."""
+
+    def print(self, *objects: Any, **settings: Any) -> None:
+        super().print(*(_cleaned(one) for one in objects), **settings)
+
+
+def _cleaned(printed: Any) -> Any:
+    if isinstance(printed, str):
+        return Text(clean(printed))
+    if isinstance(printed, Text) and clean(printed.plain) != printed.plain:
+        return Text(clean(printed.plain))
+    return printed
 
 
 def print_json(value: Any) -> None:
     """One JSON object and nothing else."""
-    click.echo(json.dumps(value, indent=2))
+    echo_json(json.dumps(value, indent=2))
 
 
 def count(value: float | None) -> str:
@@ -58,7 +74,7 @@ def print_table(title: str, columns: Sequence[str], rows: Iterable[Sequence[str]
         numeric = bool(right) and place >= right
         table.add_column(column, justify="right" if numeric else "left", overflow="fold", no_wrap=numeric)
     for row in rows:
-        table.add_row(*(Text(cell) for cell in row))
+        table.add_row(*(Text(clean(cell)) for cell in row))
     console().print(table)
 
 

@@ -6,6 +6,7 @@ from pathlib import Path
 import click
 
 from compressor.cli.child import Death
+from compressor.cli.printed import clean, echo
 from compressor.errors import CompressError, ExitCode, StageError
 
 KEPT = "what is finished is kept: run again to go on"
@@ -14,9 +15,9 @@ TRACE = "crash.txt"
 
 def show_error(error: CompressError) -> ExitCode:
     """Print an error and what to do about it; gives its exit code."""
-    click.echo(f"error: {error.message}", err=True)
+    echo(f"error: {error.message}", err=True)
     if error.hint:
-        click.echo(f"  try: {error.hint}", err=True)
+        click.echo(f"  try: {clean(error.hint)}", err=True)
     return error.exit_code
 
 

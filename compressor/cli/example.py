@@ -4,6 +4,8 @@ from pathlib import Path
 
 import click
 
+from compressor.cli.printed import echo
+
 EPOCHS = 12
 
 
@@ -38,4 +40,4 @@ def example(file: Path, seed: int, epochs: int, device: str) -> None:
         line = train_teacher(
             model, data, make_task("image-classification"), settings, file, seed=seed, device=device, display=display
         )
-    click.echo(f"{line}\nnext: compress run --profile mobile-cpu {file}")
+    echo(f"{line}\nnext: compress run --profile mobile-cpu {file}")

@@ -1,19 +1,23 @@
 """The entry point, and the one place where an exception becomes a message and an exit code."""
 
 import errno
+import os
 import shlex
 import sys
 import traceback
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from typing import Any, NoReturn
 
 import click
 
-from compressor.cli.child import can_watch, is_installed, watched, where
+from compressor.cli.child import can_watch, watched, where
 from compressor.cli.death import KEPT, bury, show_error
 from compressor.cli.lazy import LazyGroup
+from compressor.cli.printed import clean, standard_output_kept
 from compressor.errors import CompressError, DiskFullError, ExitCode, InputError, OutOfMemoryError, StageError
 from compressor.memory import is_out_of_memory, of_limit
+from compressor.user_code import line_of
 
 COMMANDS = {
     "example": ("compressor.cli.example:example", "Train the embedded example's network and write its checkpoint."),
@@ -28,6 +32,7 @@ COMMANDS = {
 }
 # Commands that run networks, and may be killed by what those do.
 WORKING = {"example", "train", "plan", "run", "tune-kd", "measure"}
+LONGEST_SHOWN = 200
 DENIED = (errno.EACCES, errno.EPERM, errno.EROFS)
 
 
@@ -39,8 +44,13 @@ class Root(LazyGroup):
         typed = list(sys.argv[1:] if args is None else args)
         settings |= {"standalone_mode": False, "prog_name": "compress", "obj": shlex.join(["compress", *typed])}
 
+        def command() -> Any:
+            _check_text(typed)
+            with standard_output_kept() if "--json" in typed else nullcontext():
+                return super(Root, self).main(typed, *rest, **settings)
+
         def work() -> int:
-            return _bounded(lambda: super(Root, self).main(typed, *rest, **settings))
+            return _bounded(command)
 
         # With arguments it is called from Python, by a test or a script, whose memory it shares.
         if args is None and typed[:1] and typed[0] in WORKING and can_watch():
@@ -55,6 +65,7 @@ def _bounded(command: Callable[[], Any]) -> int:
     except CompressError as error:
         code = show_error(_no_memory(error) if is_out_of_memory(error) else error)
     except click.ClickException as error:
+        error.message = clean(error.message)  # type: ignore[misc]
         error.show()
         code = ExitCode.INPUT
     except (KeyboardInterrupt, click.Abort):
@@ -62,13 +73,15 @@ def _bounded(command: Callable[[], Any]) -> int:
         code = ExitCode.INTERRUPTED
     except SystemExit as error:
         # No command of ours raises it: the code of a network, a loader or a plug-in does.
-        message = f"code that is not compress's ended the process (sys.exit({error.code!r})){_where_in(error)}"
+        message = f"code that is not compress's ended the process (sys.exit({error.code!r})){_at_line(error)}"
         code = show_error(StageError(message, "a network and data whose code raises an error instead"))
     except OSError as error:
         code = show_error(_no_memory(error)) if is_out_of_memory(error) else _tell_os(error)
     except Exception as error:
         if is_out_of_memory(error):
             return show_error(_no_memory(error))
+        if isinstance(error, ValueError) and "embedded null" in str(error):
+            return show_error(InputError("a file's name holds a NUL, which no file system takes", "another name"))
         traceback.print_exc()
         click.echo("this is a bug in compress; please report it with the lines above", err=True)
         code = ExitCode.BUG
@@ -84,10 +97,18 @@ def _no_memory(error: BaseException) -> OutOfMemoryError:
     )
 
 
-def _where_in(error: BaseException) -> str:
-    """The innermost line that isn't an installed package's, as ``: net.py, line 3, in forward``."""
-    frames = [one for one in traceback.extract_tb(error.__traceback__) if not is_installed(one.filename)]
-    return f": {frames[-1].filename}, line {frames[-1].lineno}, in {frames[-1].name}" if frames else ""
+def _at_line(error: BaseException) -> str:
+    line = line_of(error)
+    return f" at {line}" if line else ""
+
+
+def _check_text(typed: Sequence[str]) -> None:
+    """Refuse arguments that aren't text: their bytes could be neither printed nor written into a report."""
+    for text in typed:
+        try:
+            text.encode()
+        except UnicodeEncodeError:
+            raise InputError(f"'{text}' is not UTF-8", "a name of the file in UTF-8: mv it, or link to it") from None
 
 
 def _tell_os(error: OSError) -> ExitCode:
@@ -96,8 +117,15 @@ def _tell_os(error: OSError) -> ExitCode:
         return show_error(
             DiskFullError(f"no space left on the device{place}", "free some space and run again to go on")
         )
-    if error.errno in DENIED:
-        return show_error(InputError(f"{error.strerror}: {error.filename}", "another --out, or other permissions"))
+    if isinstance(error, BrokenPipeError):
+        # Whoever read the output is gone; what is left in the buffer goes nowhere, and quietly.
+        sys.stdout = open(os.devnull, "w")  # noqa: PTH123, SIM115
+        return ExitCode.INPUT
+    if error.filename is not None:
+        name = str(error.filename)
+        shown = name if len(name) <= LONGEST_SHOWN else f"{name[:LONGEST_SHOWN]}..."
+        hint = "another --out, or other permissions" if error.errno in DENIED else "another name, or what is in its way"
+        return show_error(InputError(f"{error.strerror}: {shown}", hint))
     traceback.print_exc()
     return ExitCode.BUG
 

@@ -38,13 +38,12 @@ def measure(threads: int, batch_size: int, as_json: bool, **typed: Any) -> None:
 def _record(options: ModelOptions, threads: int, batch_size: int) -> StageRecord:
     from compressor.context import RunContext
     from compressor.measure import snapshot
-    from compressor.pipeline.job import check_classes, torch_device
+    from compressor.pipeline.job import torch_device
     from compressor.target import Target
     from compressor.tasks import make_task
 
     model = options.load_model()
     data = options.load_data(model)
-    check_classes(model.info, data)
     with tempfile.TemporaryDirectory(prefix="compress-measure-") as folder:
         ctx = RunContext(
             task=make_task(options.task or model.info.task),

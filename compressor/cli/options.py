@@ -20,7 +20,16 @@ if TYPE_CHECKING:
     from compressor.models import Form, TorchModel
     from compressor.pipeline import Job
 
+# More would be a slip of the keys: each is a whole run.
+MOST_SEEDS = 1000
 Command = TypeVar("Command", bound=Callable[..., Any])
+
+
+def _checked_seed(ctx: click.Context, option: click.Parameter, seed: int) -> int:
+    if not 0 <= seed < 2**32:
+        raise InputError(f"--seed {str(seed)[:20]}: wanted 0 to {2**32 - 1}", "--seed 0")
+    return seed
+
 
 MODEL_OPTIONS = (
     click.option("--data", metavar="SPEC", help="Data spec; without it, the one in the model file."),
@@ -30,7 +39,13 @@ MODEL_OPTIONS = (
     click.option("--factory-arg", "factory_args", multiple=True, metavar="K=V", help="Argument of the factory."),
     click.option("--trust", is_flag=True, help="Load files that run code when they are read (pickles)."),
     click.option("--device", default="auto", show_default=True, metavar="NAME", help="auto, cpu, cuda, cuda:1."),
-    click.option("--seed", default=0, show_default=True, help="Seeds data order, augmentation and fresh weights."),
+    click.option(
+        "--seed",
+        default=0,
+        callback=_checked_seed,
+        show_default=True,
+        help="Seeds data order, augmentation and fresh weights.",
+    ),
 )
 JOB_OPTIONS = (
     click.option("--profile", required=True, metavar="NAME|FILE", help="What to build for: see compress profiles."),
@@ -99,9 +114,10 @@ class ModelOptions:
     def load_model(self) -> Form:
         """Read the model file."""
         from compressor.loading import load_file
+        from compressor.reading import placed
 
         return load_file(
-            Path(self.model),
+            placed(self.model, "model", "the path of a model file"),
             factory=self.factory,
             factory_args=parse_assignments(self.factory_args, "--factory-arg"),
             task=self.task,
@@ -114,6 +130,7 @@ class ModelOptions:
         Raises:
             InputError: Neither says which data.
         """
+        from compressor.data import fitted
         from compressor.data.load import load_data
 
         args = parse_assignments(self.data_args, "--data-arg")
@@ -127,7 +144,7 @@ class ModelOptions:
             args = {**model.info.data_args, **args}
         inputs = model.info.inputs[0] if model.info.inputs else None
         data = load_data(spec, args=args, inputs=inputs, classes=model.info.classes, seed=self.seed)
-        return data.seen_by(model.info.tokenizer)
+        return fitted(data, model.info)
 
 
 @dataclass(frozen=True)
@@ -151,13 +168,18 @@ class JobOptions(ModelOptions):
         from compressor.models import TorchModel
         from compressor.pipeline import Job
         from compressor.profile import load_profile
+        from compressor.reading import placed
         from compressor.tasks import make_task
 
         profile = load_profile(self.profile, self.overrides)
-        out = Path(self.out) if self.out else Path("runs") / f"{Path(self.model).stem}-{profile.name}"
+        out = (
+            placed(self.out, "--out", "another --out")
+            if self.out
+            else Path("runs") / f"{Path(self.model).stem}-{profile.name}"
+        )
         check_writable(out)
-        if self.seeds < 1:
-            raise InputError(f"--seeds {self.seeds}: wanted at least 1", "--seeds 3")
+        if not 1 <= self.seeds <= MOST_SEEDS:
+            raise InputError(f"--seeds {self.seeds}: wanted 1 to {MOST_SEEDS}", "--seeds 3")
         model = self.load_model()
         if not isinstance(model, TorchModel):
             raise InputError(
@@ -192,12 +214,16 @@ class JobOptions(ModelOptions):
     def _teacher(self, text: str, task: str) -> Any:
         from compressor.context import Teacher
         from compressor.loading import load_file
+        from compressor.reading import placed
 
         path, weight = split_weight(text)
+        placed(str(path), "--teacher", "--teacher with the path of a model file")
         return Teacher(load_file(path, task=task, trust=self.trust), weight)
 
     def _student(self, task: str) -> TorchModel | str | None:
-        if self.student is None or not Path(self.student).exists():
+        from compressor.reading import placed
+
+        if self.student is None or not placed(self.student, "--student", "--student auto").exists():
             return self.student
         from compressor.loading import load_file
         from compressor.models import TorchModel

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import click
 
+from compressor.cli.printed import echo
 from compressor.errors import InputError, PlanError
 
 
@@ -34,8 +35,9 @@ def list_profiles(as_json: bool) -> None:
 def show(profile: str) -> None:
     """Print PROFILE's file, with the reason of every setting."""
     from compressor.profile import profile_path
+    from compressor.reading import read_text
 
-    click.echo(profile_path(profile).read_text(), nl=False)
+    echo(read_text(profile_path(profile)).rstrip("\n"))
 
 
 @profiles.command()
@@ -46,8 +48,9 @@ def copy(profile: str, file: Path, force: bool) -> None:
     """Copy PROFILE to FILE, to be changed and used with --profile FILE."""
     from compressor.cli.options import check_writable
     from compressor.profile import profile_path
+    from compressor.reading import read_text
 
-    text = profile_path(profile).read_text()
+    text = read_text(profile_path(profile))
     if file.suffix != ".toml":
         raise InputError(f"{file}: got '{file.suffix}', wanted a name that ends in .toml", f"{file.stem}.toml")
     if file.exists() and not force:
@@ -55,7 +58,7 @@ def copy(profile: str, file: Path, force: bool) -> None:
     check_writable(file.parent)
     file.parent.mkdir(parents=True, exist_ok=True)
     file.write_text(text)
-    click.echo(f"{file}: change it, then: compress profiles check {file}")
+    echo(f"{file}: change it, then: compress profiles check {file}")
 
 
 @profiles.command()
@@ -78,4 +81,4 @@ def check(profile: str, overrides: tuple[str, ...], as_json: bool) -> None:
         print_json(loaded.as_dict())
         return
     kinds = " > ".join(stage.kind for stage in loaded.stages)
-    click.echo(f"{loaded.name}: {loaded.target.runtime}, {loaded.target.precision}: {kinds}: no faults")
+    echo(f"{loaded.name}: {loaded.target.runtime}, {loaded.target.precision}: {kinds}: no faults")

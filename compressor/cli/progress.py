@@ -11,6 +11,7 @@ from rich.live import Live
 from rich.text import Text
 
 from compressor.cli.child import say
+from compressor.cli.printed import clean
 from compressor.context import Progress
 
 PLAIN_SECONDS = 60.0
@@ -84,7 +85,7 @@ def describe(progress: Progress) -> str:
         parts.append(f"{progress.samples_per_second:.0f} samples/s")
     if progress.seconds_left is not None:
         parts.append(f"{duration(progress.seconds_left)} left")
-    return "  ".join(parts)
+    return clean("  ".join(parts))
 
 
 def place(progress: Progress) -> str:

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 
 import click
 
+from compressor.cli.printed import echo
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -54,8 +56,8 @@ def show(kind: str, as_json: bool) -> None:
     if as_json:
         print_json(stage.model_json_schema())
         return
-    click.echo(f"{kind}: {inspect.getdoc(stage)}\n")
-    click.echo(f"takes a {stage.accepted_names()}, gives a {FORM_NAMES[stage.produces]}\n")
+    echo(f"{kind}: {inspect.getdoc(stage)}\n")
+    echo(f"takes a {stage.accepted_names()}, gives a {FORM_NAMES[stage.produces]}\n")
     print_table("", ["setting", "type", "default", "meaning"], list(_settings(stage, "")))
 
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from compressor.cli.options import MODEL_OPTIONS, ModelOptions, add_options
+from compressor.cli.printed import echo
 from compressor.errors import InputError, ProfileError
 
 if TYPE_CHECKING:
@@ -58,19 +59,23 @@ def train(out: str, overrides: tuple[str, ...], **typed: Any) -> None:
         )
     # A checkpoint names its data, a Hugging Face folder can't.
     named = [f"--data {data.source}", *(f"--data-arg {one}" for one in options.data_args)] if to_folder else []
-    click.echo("\n".join((line, " ".join(("next: compress run --profile mobile-cpu", *named, str(path))))))
+    echo("\n".join((line, " ".join(("next: compress run --profile mobile-cpu", *named, str(path))))))
 
 
 def _with_data(model: TorchModel, options: ModelOptions) -> tuple[TorchModel, Data]:
     """The network with a head for the data, and the data, in the order of the head's classes where it stays."""
-    from compressor.data.labels import class_names
+    from compressor.data import fitted
+    from compressor.data.labels import Places, class_names
     from compressor.loading.huggingface import head_for
 
-    if model.info.tokenizer is None:
-        return model, options.load_data(model)
     # As if the network named no classes: those of the data alone, by which the head is judged.
     unnamed = replace(model, info=model.info.model_copy(update={"classes": ()}))
     data = options.load_data(unnamed)
+    if model.info.tokenizer is None:
+        # Where the classes are others, the network learns these at the outputs it has.
+        places = Places(model.info.classes)
+        others = any(places.get(name) is None for name in data.classes)
+        return model, data if others else fitted(data, model.info)
     # Tags that don't occur may stay in the head; a class of texts that is never trained is of no use.
     lacking = len(model.info.classes) - len(data.classes)
     fits = class_names(data.classes, model.info.classes) == model.info.classes
@@ -78,7 +83,7 @@ def _with_data(model: TorchModel, options: ModelOptions) -> tuple[TorchModel, Da
         data = options.load_data(model)
     model, note = head_for(model, data.classes, options.seed)
     if note:
-        click.echo(f"note: {note}")
+        echo(f"note: {note}")
     return model, data
 
 

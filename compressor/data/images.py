@@ -17,12 +17,29 @@ class Normalise:
     mean: tuple[float, ...]
     std: tuple[float, ...]
 
+    def __str__(self) -> str:
+        """For messages."""
+        return " and ".join(
+            f"{name} {', '.join(f'{value:g}' for value in values)}"
+            for name, values in (("mean", self.mean), ("std", self.std))
+        )
+
     def __call__(self, images: Tensor) -> Tensor:
         """uint8 or float (N, C, H, W) in 0..255 to float32, normalised, contiguous."""
         shape = (1, -1, 1, 1)
         mean = torch.tensor(self.mean).view(shape)
         scale = torch.tensor(self.std).view(shape)
         return (images.to(torch.float32) / 255 - mean) / scale
+
+    def again(self, images: Tensor, before: "Normalise") -> Tensor:
+        """Images (N, C, H, W) that ``before`` has normalised, as this one would have."""
+
+        def per_channel(values: list[float]) -> Tensor:
+            return images.new_tensor(values).view(1, -1, 1, 1)
+
+        scale = [old / new for old, new in zip(before.std, self.std, strict=True)]
+        shift = [(old - new) / by for old, new, by in zip(before.mean, self.mean, self.std, strict=True)]
+        return images * per_channel(scale) + per_channel(shift)
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,7 @@ from compressor.data.tables import is_table, text_table
 from compressor.errors import DataError, did_you_mean
 from compressor.importing import is_reference
 from compressor.models import InputSpec
+from compressor.reading import placed
 
 __all__ = ["is_user_code", "load_data", "shorten"]
 
@@ -24,7 +25,7 @@ FORMS = (
 def is_user_code(spec: str) -> bool:
     """Whether loading this spec would import the user's own code."""
     head = spec.partition(":")[0]
-    return head not in NAMED and not Path(spec).exists() and is_reference(spec)
+    return head not in NAMED and is_reference(spec) and not Path(spec).exists()
 
 
 def load_data(
@@ -53,7 +54,7 @@ def load_data(
 
         return data_from_callable(spec, getattr(spec, "__name__", "the data factory"), args, inputs, seed)
     head, _, rest = spec.partition(":")
-    path = Path(spec)
+    path = placed(spec, "data", f"--data with one of: {FORMS}", DataError)
     if head in NAMED:
         return _named(head, rest, args, inputs, seed)
     if is_table(path):

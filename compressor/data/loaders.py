@@ -19,6 +19,7 @@ from compressor.data.splits import data_from_source, fingerprint
 from compressor.errors import DataError
 from compressor.importing import import_object
 from compressor.models import InputSpec
+from compressor.user_code import called
 
 LOOKED_AT = 64
 WANTED = "a Data, or (train, test) or (train, validation, test) of DataLoaders or map-style datasets"
@@ -61,20 +62,19 @@ def data_from_callable(factory: Any, name: str, given: Mapping[str, Any], inputs
     """As ``user_code``, with the callable itself."""
     if not callable(factory):
         raise DataError(f"'{name}' is a {type(factory).__name__}, not a callable", f"a callable that returns {WANTED}")
-    try:
+    typed = ", ".join(f"{key}={value!r}" for key, value in given.items())
+    with called(
+        f"{name}({typed}) fails", "call it yourself to see why; its arguments are the --data-arg values", DataError
+    ):
         made = factory(**given)
-    except Exception as error:
-        raise DataError(
-            f"{name}({', '.join(f'{k}={v!r}' for k, v in given.items())}) fails: {type(error).__name__}: {error}",
-            "call it yourself to see why; its arguments are the --data-arg values",
-        ) from error
     if isinstance(made, Data):
         return made
     parts = list(made) if isinstance(made, tuple | list) else []
     if len(parts) not in (2, 3):
         raise DataError(f"{name} gives a {type(made).__name__}, wanted {WANTED}", "return (train, test)")
     train, validation, test = parts if len(parts) == 3 else (parts[0], None, parts[1])
-    return data_from_loaders(train, validation, test, seed=seed, source=name, inputs=inputs)
+    with called(f"reading the data of {name} fails", "its samples can be read one by one", DataError, among_ours=True):
+        return data_from_loaders(train, validation, test, seed=seed, source=name, inputs=inputs)
 
 
 def data_from_loaders(

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 import torch
 
 from compressor.data.batches import Data, Split, Subset
+from compressor.data.fitting import Relabelled
 from compressor.data.labels import UNLABELED
 from compressor.data.texts import TextSplit
 from compressor.data.unlabeled import Bare, Joined, with_unlabeled
@@ -43,7 +44,7 @@ def texts_in(split: Split) -> TextSplit | None:
     """The texts of a split, in its order and without labels; None where its samples are no text."""
     if isinstance(split, TextSplit):
         return split
-    if isinstance(split, Bare):
+    if isinstance(split, (Bare, Relabelled)):
         return texts_in(split.parent)
     if isinstance(split, Subset):
         whole = texts_in(split.parent)

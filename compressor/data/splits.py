@@ -160,7 +160,7 @@ def _normalisation(train: Split, args: Arguments, inputs: InputSpec | None, spec
         notes = []
     else:
         mean, std = statistics(train)
-        notes = [f"normalised by mean {_listed(mean)} and std {_listed(std)} of the train split"]
+        notes = [f"normalised by {Normalise(mean, std)} of the train split"]
     if len(mean) not in (1, channels) or len(std) not in (1, channels):
         raise DataError(
             f"'{spec}' has {channels} channels, but mean has {len(mean)} values and std {len(std)}",

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from compressor.data.batches import Data
-from compressor.data.labels import UNLABELED, class_names, class_places, label_name
+from compressor.data.labels import UNLABELED, Places, class_names, label_name
 from compressor.data.rows import SUFFIXES, Row, files_of, left_out, rows_of
 from compressor.data.saved_dataset import declared_classes, is_saved_dataset, saved_splits
 from compressor.data.source import Arguments, Source
@@ -199,15 +199,16 @@ def _labels(rows: list[Row], columns: _Columns, classes: tuple[str, ...], file: 
     found = [_label(row, columns.label, file, number) for number, row in enumerate(rows, start=1)]
     if columns.is_value:
         return torch.tensor([_number(value, columns.label, file, row) for row, value in enumerate(found, start=1)])
-    places = class_places(classes)
-    for number, label in enumerate(found, start=1):
-        if label not in places:
+    places = Places(classes)
+    here = [places.get(label) for label in found]
+    for number, (label, place) in enumerate(zip(found, here, strict=True), start=1):
+        if place is None:
             known = ", ".join(classes[:10])
             raise DataError(
                 f"{file}, row {number}: label '{label}' is not one of the training data's: {known}",
                 "the same classes in every split",
             )
-    return torch.tensor([places[label] for label in found])
+    return torch.tensor(here)
 
 
 def _number(value: str, column: str, file: Path, row: int) -> float:

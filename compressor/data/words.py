@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from compressor.data.labels import IGNORED, UNLABELED, class_names, class_places, label_name
+from compressor.data.labels import IGNORED, UNLABELED, Places, class_names, label_name
 from compressor.data.texts import TextSplit
 from compressor.errors import DataError
 
@@ -34,7 +34,7 @@ def tagged(rows: Rows, tokens: str, tags: str, classes: tuple[str, ...], file: P
         DataError: A row has no words, another number of tags, or a tag that the training data hasn't; names file
             and row.
     """
-    places = class_places(classes)
+    places = Places(classes)
     found = []
     texts = words_of(rows, tokens, file)
     for number, (row, words) in enumerate(zip(rows, texts, strict=True), start=1):
@@ -44,14 +44,15 @@ def tagged(rows: Rows, tokens: str, tags: str, classes: tuple[str, ...], file: P
                 f"{file}, row {number}: {len(words)} {tokens} and {len(named)} {tags}, wanted a tag for each word",
                 "repair the row",
             )
-        for tag in named:
-            if tag not in places:
+        here = [places.get(tag) for tag in named]
+        for tag, place in zip(named, here, strict=True):
+            if place is None:
                 known = ", ".join(classes[:10])
                 raise DataError(
                     f"{file}, row {number}: tag '{tag}' is not one of the training data's: {known}",
                     "the same tags in every split",
                 )
-        found.append([places[tag] for tag in named])
+        found.append(here)
     return TextSplit(texts, _filled(found))
 
 
@@ -85,7 +86,7 @@ def _tags(row: Mapping[str, Any], tags: str, file: Path, number: int) -> list[st
     return [label_name(tag) for tag in given]
 
 
-def _filled(rows: list[list[int]]) -> Tensor:
+def _filled(rows: list[list[int | None]]) -> Tensor:
     filled = torch.full((len(rows), max(map(len, rows))), IGNORED)
     for place, row in enumerate(rows):
         filled[place, : len(row)] = torch.tensor(row)

@@ -79,7 +79,9 @@ def cached(ask: AskTeacher, ctx: RunContext, kd: KdSettings, train: TrainSetting
     for teacher in ctx.teachers:
         form = teacher.model
         content = file_digest(form.path) if isinstance(form, (OnnxModel, EngineModel)) else module_digest(form.module)
-        digest.update(f"{content} {teacher.weight} ".encode())
+        # What it is shown, and in which order its answers are kept, is as its file says.
+        means = [(spec.mean, spec.std) for spec in form.info.inputs]
+        digest.update(f"{content} {teacher.weight} {means} {form.info.classes} ".encode())
     facts = (kd.teacher_weights, kd.views, ctx.data.fingerprint, train.crop, train.flip, train.erase)
     digest.update(repr(facts).encode())
     path = ctx.shared_folder / f"{PREFIX}{digest.hexdigest()[:24]}.npy"
@@ -135,11 +137,9 @@ def worth_caching(
 
 
 def _shape(ask: AskTeacher, ctx: RunContext, kd: KdSettings) -> tuple[int, ...]:
-    """The array's shape; what one answer has is seen by asking for one, where it isn't a logit a class."""
-    of_one: tuple[int, ...] = (len(ctx.data.classes),)
-    if ctx.task.answers != "classes" or ctx.data.train.labels.dim() > 1:
-        of_one = tuple(ask(ctx.data.batch("train", torch.arange(1)).to(ctx.device)).logits.shape[1:])
-    return (kd.views, len(ctx.data.train), *of_one)
+    """The array's shape; what one answer has is seen by asking for one."""
+    answer = ask(ctx.data.batch("train", torch.arange(1)).to(ctx.device))
+    return (kd.views, len(ctx.data.train), *answer.logits.shape[1:])
 
 
 def _fits(path: Path, shape: Sequence[int]) -> bool:

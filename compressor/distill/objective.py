@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from compressor.context import RunContext
-from compressor.data import Batch
+from compressor.data import Batch, fitted
 from compressor.data.labels import labelled
 from compressor.data.tokenizer import check_same_tokens
 from compressor.distill.losses import cosine, cosine_similarities, decoupled_kd, kd_kl, label_smoothing, logit_mse
@@ -65,7 +65,7 @@ class Distillation:
         self.terms = [make_term(term, student, ctx) for term in kd.terms]
         pairs = [pair for term in self.terms for pair in term.pairs]
         if pairs and ctx.data.has_lengths:
-            check_same_tokens(ctx.data, ctx.data.seen_by(teacher_of_features(ctx).model.info.tokenizer))
+            check_same_tokens(ctx.data, fitted(ctx.data, teacher_of_features(ctx).model.info))
         self.ask = mean_of_teachers(ctx, [pair.teacher for pair in pairs], kd.teacher_weights, channels_last)
         self._taps = Taps(student, [pair.student for pair in pairs])
         self.helpers = nn.ModuleList(term.regressors for term in self.terms)

@@ -2,7 +2,9 @@
 
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
+
+from compressor.settings import Settings
 
 FeatureLoss = Literal[
     "hint", "attention_transfer", "rkd_distance", "rkd_angle", "similarity_preserving",
@@ -10,10 +12,8 @@ FeatureLoss = Literal[
 ]  # fmt: skip
 
 
-class FeatureTerm(BaseModel):
+class FeatureTerm(Settings):
     """One loss on values inside the networks, on top of the mix of labels and answers."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     loss: FeatureLoss = Field(description="one of compressor.distill.losses on features, attention or relations")
     weight: float = Field(default=1.0, gt=0, description="what it counts in the total, at its highest")
@@ -27,10 +27,8 @@ class FeatureTerm(BaseModel):
     )
 
 
-class KdSettings(BaseModel):
+class KdSettings(Settings):
     """How much of the loss is the teacher's, and of what it consists."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     alpha: float = Field(
         default=0.9, ge=0, le=1, description="share of the distillation term; the labels' loss has the rest"

@@ -6,6 +6,7 @@ from typing import ClassVar
 from pydantic import Field, model_validator
 
 from compressor.context import RunContext
+from compressor.data import fitted
 from compressor.distill.generations import born_again
 from compressor.distill.layers import Choice
 from compressor.distill.objective import describe
@@ -87,7 +88,7 @@ class Distill(Stage):
     def rehearse(self, model: TorchModel, ctx: RunContext) -> Rehearsal:
         """Choose and build the student, and show it the data."""
         chosen = self.student_for(model, ctx)
-        ctx = replace(ctx, data=ctx.data.seen_by(chosen.model.info.tokenizer))
+        ctx = replace(ctx, data=fitted(ctx.data, chosen.model.info))
         ctx.task.check(chosen.model.module, ctx.data)
         trainings = self.generations + self.ensemble
         return Rehearsal(
@@ -101,7 +102,7 @@ class Distill(Stage):
         """Train the student; its best epoch by validation is the result, of several generations the best of them."""
         chosen = self.student_for(model, ctx)
         student = chosen.model
-        ctx = replace(ctx, data=ctx.data.seen_by(student.info.tokenizer))
+        ctx = replace(ctx, data=fitted(ctx.data, student.info))
         if self.generations > 1:
             return born_again(student, ctx, self)
         notes = [f"student: {chosen.reason}"]

@@ -3,7 +3,7 @@
 import copy
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 import torch
@@ -11,7 +11,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from compressor.context import RunContext, Teacher
-from compressor.data import Batch
+from compressor.data import Batch, Data, fitted
+from compressor.data.fitting import outputs_by_class
 from compressor.distill.taps import Taps
 from compressor.errors import PlanError
 from compressor.models import OnnxModel, TorchModel
@@ -102,16 +103,28 @@ def _confidence(logits: Tensor) -> Tensor:
 
 
 def _ask(teacher: Teacher, ctx: RunContext, paths: Sequence[str], choice: Choice) -> AskTeacher:
-    """Ask one teacher, in its own tokens where it has others than the student."""
-    own = ctx.data.seen_by(teacher.model.info.tokenizer)
+    """Ask one teacher in its own terms where they aren't the student's: its tokens, its normalisation, its classes."""
+    own = fitted(ctx.data, teacher.model.info)
     ask = _ask_form(teacher, ctx, paths, choice)
     if own is ctx.data:
         return ask
+    order = outputs_by_class(own, ctx.data)
 
-    def ask_in_its_tokens(batch: Batch) -> Answers:
-        return ask(own.batch("train", batch.indices).to(ctx.device))
+    def ask_in_its_terms(batch: Batch) -> Answers:
+        answers = ask(_seen_by_teacher(batch, own, ctx))
+        return answers if order is None else replace(answers, logits=answers.logits[..., order])
 
-    return ask_in_its_tokens
+    return ask_in_its_terms
+
+
+def _seen_by_teacher(batch: Batch, own: Data, ctx: RunContext) -> Batch:
+    if own.tokenizer is not ctx.data.tokenizer:
+        return own.batch("train", batch.indices).to(ctx.device)
+    if own.normalise == ctx.data.normalise or own.normalise is None or ctx.data.normalise is None:
+        return batch
+    # The batch's own views of the images, which augmentation has drawn.
+    images, *others = batch.inputs
+    return replace(batch, inputs=(own.normalise.again(images, ctx.data.normalise), *others))
 
 
 def _ask_form(teacher: Teacher, ctx: RunContext, paths: Sequence[str], choice: Choice) -> AskTeacher:

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from compressor.context import RunContext
+from compressor.data import fitted
 from compressor.distill import losses
 from compressor.distill.pairing import Pair, auto_pairs, encoder_pairs, named_pairs
 from compressor.distill.settings import FeatureTerm
@@ -82,7 +83,7 @@ def make_term(settings: FeatureTerm, student: nn.Module, ctx: RunContext) -> Ter
 
 
 def _pairs(settings: FeatureTerm, student: nn.Module, teacher: nn.Module, ctx: RunContext) -> list[Pair]:
-    theirs = ctx.data.seen_by(teacher_of_features(ctx).model.info.tokenizer)
+    theirs = fitted(ctx.data, teacher_of_features(ctx).model.info)
     here = [_on(module, ctx.task.example_inputs(data, 2)) for module, data in ((student, ctx.data), (teacher, theirs))]
     if settings.layers != "auto":
         return named_pairs(student, teacher, settings.layers, here[0], here[1])

@@ -9,6 +9,7 @@ from torch import nn
 from compressor.errors import InputError
 from compressor.importing import import_object, is_reference
 from compressor.models import FactoryRef
+from compressor.user_code import called, reason_of
 
 
 def parse_factory(text: str, arguments: Mapping[str, Any] | None = None) -> FactoryRef:
@@ -52,18 +53,14 @@ def build(ref: FactoryRef) -> nn.Module:
             f"'{ref.reference}' is a {type(factory).__name__}, not a callable", "--factory with a callable"
         )
     given = ", ".join(f"{key}={value!r}" for key, value in ref.arguments.items())
-    try:
-        module = factory(**ref.arguments)
-    except TypeError as error:
-        raise InputError(
-            f"{ref.reference}({given}) refuses its arguments: {error}",
-            f"--factory-arg key=value of {_signature(factory)}",
-        ) from error
-    except Exception as error:
-        raise InputError(
-            f"{ref.reference}({given}) fails: {type(error).__name__}: {error}",
-            "another --factory or --factory-arg key=value",
-        ) from error
+    with called(f"{ref.reference}({given}) fails", "another --factory or --factory-arg key=value"):
+        try:
+            module = factory(**ref.arguments)
+        except TypeError as error:
+            raise InputError(
+                f"{ref.reference}({given}) refuses its arguments: {reason_of(error)}",
+                f"--factory-arg key=value of {_signature(factory)}",
+            ) from error
     if not isinstance(module, nn.Module):
         raise InputError(
             f"{ref.reference}({given}) gives a {type(module).__name__}, not an nn.Module",

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from compressor.context import Progress, RunContext
+from compressor.data import fitted
 from compressor.export.onnx import export_onnx, write_atomically
 from compressor.export.tensorrt import build_engine
 from compressor.measure.compute import count_macs, count_params
@@ -94,7 +95,7 @@ def snapshot(name: str, model: Form, ctx: RunContext, folder: Path, reference: R
         reference: The reference's snapshot; None while it is being made.
     """
     ctx.progress(Progress("measure", message=f"measuring {name}"))
-    ctx = replace(ctx, data=ctx.data.seen_by(model.info.tokenizer))
+    ctx = replace(ctx, data=fitted(ctx.data, model.info))
     inputs = ctx.task.example_inputs(ctx.data, max(2, ctx.target.batch_size))
     artifact = _deployed(_exported(model, inputs, ctx, folder), ctx, folder)
     with _scoring_runner(artifact) as runner:
@@ -171,7 +172,7 @@ def _latency(artifact: Artifact, ctx: RunContext, reference: Reference | None) -
             reason=f"{reason}; on the device: python3 build_engine.py, from the export stage's kit",
         )
     forms = [artifact] if reference is None else [reference.artifact, artifact]
-    inputs = [timed_inputs(replace(ctx, data=ctx.data.seen_by(form.info.tokenizer))) for form in forms]
+    inputs = [timed_inputs(replace(ctx, data=fitted(ctx.data, form.info))) for form in forms]
     with ExitStack() as stack:
         runners = [stack.enter_context(runner_for(form, target)) for form in forms]
         return interleaved_latency(runners, inputs, threads=target.threads)[-1]

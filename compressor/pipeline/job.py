@@ -6,7 +6,8 @@ from pathlib import Path
 import torch
 
 from compressor.context import Progress, RunContext, ShowProgress, Teacher, silent
-from compressor.data import Data
+from compressor.data import Data, fitted
+from compressor.data.fitting import outputs_by_class
 from compressor.data.labels import listed
 from compressor.data.load import shorten
 from compressor.distill.students import named_student
@@ -14,12 +15,14 @@ from compressor.errors import InputError, MissingError, PlanError, did_you_mean
 from compressor.factories import build, parse_factory
 from compressor.loading.huggingface import with_new_head
 from compressor.models import ModelInfo, TorchModel
+from compressor.pipeline.agreement import check_inputs, check_trained, extra_outputs
 from compressor.profile import Profile
 from compressor.stage import Stage
 from compressor.tasks import Task
 
 # What ``--control`` alone compares.
 WHOLE_RUN = "run"
+DEVICES = ("auto", "cpu", "cuda")
 QUICK_TRAIN, QUICK_OTHER, QUICK_EPOCHS = 1000, 500, 1
 
 
@@ -77,7 +80,7 @@ class Job:
         student = self.student if isinstance(self.student, TorchModel) else None
         return RunContext(
             task=self.task,
-            data=self.data.seen_by((info or self.model.info).tokenizer),
+            data=fitted(self.data, info or self.model.info),
             target=self.profile.target,
             budget=self.profile.budget,
             reference=self.model,
@@ -103,12 +106,18 @@ def prepared(job: Job) -> Job:
     Raises:
         PlanError: ``stop_before`` names no stage of the profile, or no stage is left.
         MissingError: The device isn't here.
-        InputError: The student can't be built, or a text network's head isn't one for this data.
+        InputError: The student can't be built.
+        DataError: A network's file and the data disagree on shape, normalisation or classes.
     """
-    data = job.data.seen_by(job.model.info.tokenizer)
+    data = fitted(job.data, job.model.info)
     job = replace(job, device=torch_device(job.device), data=data, model=_described(job.model, data, job.task))
     for info in (job.model.info, *(teacher.model.info for teacher in job.teachers)):
-        _check_head(info, data, job.task)
+        check_trained(info, job.task)
+    notes = check_inputs(job.model.info, data)
+    for teacher in job.teachers:
+        theirs = fitted(data, teacher.model.info)
+        check_inputs(teacher.model.info, theirs, job.model.info)
+        outputs_by_class(theirs, data)
     if job.model.info.tokenizer is not None:
         job = replace(job, profile=job.profile.for_text())
     stages = _cut(job.profile.stages, job.stop_before)
@@ -120,43 +129,27 @@ def prepared(job: Job) -> Job:
     if job.quick:
         stages = tuple(_quick(stage) for stage in stages)
         job = replace(job, data=shorten(job.data, QUICK_TRAIN, QUICK_OTHER))
+    notes += extra_outputs(job.model, job.data, job.task)
+    job = replace(job, data=replace(job.data, notes=(*job.data.notes, *notes)))
     return replace(job, profile=replace(job.profile, stages=stages))
-
-
-def _check_head(info: ModelInfo, data: Data, task: Task) -> None:
-    if info.untrained:
-        raise InputError(
-            f"{info.source} has no weights for {', '.join(info.untrained[:3])}: it was never trained for {task.name}",
-            _fine_tuned(info),
-        )
-    check_classes(info, data)
-
-
-def check_classes(info: ModelInfo, data: Data) -> None:
-    """Refuse a text network whose head is for another number of classes than the data has.
-
-    Raises:
-        InputError: Naming both.
-    """
-    if info.tokenizer is not None and info.classes and data.classes and len(info.classes) != len(data.classes):
-        head, wanted = (f"{len(names)} classes ({listed(names)})" for names in (info.classes, data.classes))
-        raise InputError(f"the head of {info.source} has {head}, '{data.source}' has {wanted}", _fine_tuned(info))
-
-
-def _fine_tuned(info: ModelInfo) -> str:
-    return f"compress train {info.source} --data ... --out teacher, then compress run ... teacher"
 
 
 def torch_device(name: str) -> str:
     """The torch device of a ``--device``.
 
     Raises:
+        InputError: There is no such kind of device.
         MissingError: It isn't on this machine.
     """
     if name == "auto":
         return "cuda" if torch.cuda.is_available() else "cpu"
-    if name.startswith("cuda") and not torch.cuda.is_available():
+    kind, _, index = name.partition(":")
+    if kind not in DEVICES or (index and not (index.isascii() and index.isdigit())) or (kind == "cpu" and index):
+        raise InputError(f"no device '{name}'{did_you_mean(name, DEVICES)}", "--device auto, cpu, cuda or cuda:1")
+    if kind == "cuda" and not torch.cuda.is_available():
         raise MissingError(f"--device {name}: no CUDA device here", "--device cpu")
+    if kind == "cuda" and (len(index) > 4 or int(index or 0) >= torch.cuda.device_count()):
+        raise MissingError(f"--device {name}: there are {torch.cuda.device_count()} CUDA devices", "--device cuda")
     return name
 
 
@@ -212,7 +205,16 @@ def _given_student(job: Job, student: TorchModel) -> TorchModel:
     """A loaded network as a student of this data: one that was only pretrained gets a head for its classes."""
     if student.info.untrained:
         student = with_new_head(student, job.data.classes, job.seed)
-    return _described(student, job.data.seen_by(student.info.tokenizer), job.task)
+    data = fitted(job.data, student.info)
+    check_inputs(student.info, data, job.model.info)
+    if outputs_by_class(data, job.data) is not None:
+        raise InputError(
+            f"--student {student.info.source} has its classes in another order than the network it replaces: "
+            f"{listed(data.classes)}, and {listed(job.data.classes)}",
+            "a student that was trained on the same classes in the same order, or --student with its factory",
+        )
+    described = _described(student, data, job.task)
+    return replace(described, info=described.info.model_copy(update={"classes": job.model.info.classes}))
 
 
 def _quick(stage: Stage) -> Stage:

@@ -10,6 +10,7 @@ from typing import Any
 import torch
 
 from compressor.context import Progress, ShowProgress, Teacher
+from compressor.data import fitted
 from compressor.digests import file_digest, module_digest
 from compressor.loading import load_form, save_form
 from compressor.measure import Snapshot, snapshot
@@ -162,7 +163,7 @@ def _do(
     start = time.perf_counter()
     result = stage.run(form, ctx)
     seconds = time.perf_counter() - start
-    data = job.data.seen_by(result.model.info.tokenizer)
+    data = fitted(job.data, result.model.info)
     save_form(result.model, place.path, job.task.example_inputs(data, 16))
     taken = snapshot(name, result.model, ctx, place.path, reference)
     taken.save(place.path)

@@ -4,6 +4,7 @@ import time
 from dataclasses import dataclass, replace
 
 from compressor.context import Progress, RunContext, ShowProgress, silent
+from compressor.data import fitted
 from compressor.data.load import shorten
 from compressor.measure import score_form
 from compressor.models import FORM_NAMES, Form, TorchModel
@@ -83,8 +84,8 @@ def plan(job: Job, progress: ShowProgress = silent) -> Plan:
 def teacher_notes(job: Job) -> list[str]:
     """What would make a teacher useless, said before anything is trained.
 
-    A teacher that is no better than chance, or worse than the network that it is to teach, and class names
-    in another order than the data's. Scored on at most so many validation samples.
+    A teacher that is no better than chance, or worse than the network that it is to teach. Scored on at most so many
+    validation samples.
     """
     data = shorten(job.data, len(job.data.train), _affordable(job))
     ctx = replace(job, data=data).context(job.out, job.all_teachers)
@@ -93,20 +94,13 @@ def teacher_notes(job: Job) -> list[str]:
     chance = 1 / max(2, len(data.classes))
     for number, teacher in enumerate(job.all_teachers, 1):
         who = f"teacher {number}" if len(job.all_teachers) > 1 else "the teacher"
-        names = teacher.model.info.classes
-        if names and names != data.classes and sorted(names) == sorted(data.classes):
-            place = next(i for i, (a, b) in enumerate(zip(names, data.classes, strict=True)) if a != b)
-            notes.append(
-                f"{who} has the data's classes in another order: output {place} is '{names[place]}' there and "
-                f"'{data.classes[place]}' in the data, so that it teaches the wrong answers"
-            )
-        score = score_form(teacher.model, _in_its_tokens(ctx, teacher.model), "validation")
+        score = score_form(teacher.model, _in_its_terms(ctx, teacher.model), "validation")
         scores.append(score.value)
         if job.task.score_name == "accuracy" and score.value <= chance + 2 * score.stderr:
             notes.append(f"{who} is no better than chance on validation ({score.value:.4f} of {chance:.4f})")
     pupil = job.student if isinstance(job.student, TorchModel) else job.model
     own = (
-        score_form(pupil, _in_its_tokens(ctx, pupil), "validation")
+        score_form(pupil, _in_its_terms(ctx, pupil), "validation")
         if job.teachers or isinstance(job.student, TorchModel)
         else None
     )
@@ -118,8 +112,8 @@ def teacher_notes(job: Job) -> list[str]:
     return notes
 
 
-def _in_its_tokens(ctx: RunContext, form: Form) -> RunContext:
-    return replace(ctx, data=ctx.data.seen_by(form.info.tokenizer))
+def _in_its_terms(ctx: RunContext, form: Form) -> RunContext:
+    return replace(ctx, data=fitted(ctx.data, form.info))
 
 
 def _affordable(job: Job) -> int:
@@ -127,6 +121,6 @@ def _affordable(job: Job) -> int:
     start = time.perf_counter()
     for form in (job.model, *(teacher.model for teacher in job.teachers)):
         few = replace(job, data=shorten(job.data, len(job.data.train), FEW)).context(job.out, job.all_teachers)
-        score_form(form, _in_its_tokens(few, form), "validation")
+        score_form(form, _in_its_terms(few, form), "validation")
     each = (time.perf_counter() - start) / FEW
     return max(LEAST_SAMPLES, min(TEACHER_SAMPLES, int(TEACHER_SECONDS / each)))

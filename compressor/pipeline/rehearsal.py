@@ -16,10 +16,12 @@ from compressor.errors import DiskFullError, InputError, MissingError, PlanError
 from compressor.export.onnx import export_onnx
 from compressor.measure import try_file
 from compressor.models import FORM_NAMES, Form, QuantizedModel, TorchModel
+from compressor.pipeline.agreement import check_answers
 from compressor.pipeline.job import Job
 from compressor.profile import chain_faults
 from compressor.stage import Rehearsal, Stage
 from compressor.training import TrainSettings
+from compressor.user_code import called, reason_of
 
 # Samples of the step that is tried.
 TRIED = 8
@@ -56,7 +58,11 @@ def rehearse(job: Job, progress: ShowProgress = silent) -> list[Rehearsed]:
     faults = chain_faults(job.profile)
     if faults:
         raise PlanError("the stages don't chain:\n  " + "\n  ".join(faults), "compress stages list")
-    job.task.check(job.model.module, job.data)
+    hint = "a network that takes its data's samples"
+    with called("trying the network fails", hint, PlanError, among_ours=True):
+        job.task.check(job.model.module, job.data)
+        if job.teachers:
+            check_answers(job.context(job.out, job.all_teachers))
     current: Form = replace(job.model, module=copy.deepcopy(job.model.module))
     done: list[Rehearsed] = []
     with tempfile.TemporaryDirectory() as folder, torch.random.fork_rng():
@@ -108,10 +114,9 @@ def named(name: str) -> Iterator[None]:
             error.message, error.args = message, (message,)
             raise
         raise PlanError(message, error.hint) from error
-    except Exception as error:
-        said = str(error).strip().partition("\n")[0]
+    except (Exception, SystemExit) as error:
         raise PlanError(
-            f"{name} fails on this network: {type(error).__name__}: {said}",
+            f"{name} fails on this network: {reason_of(error)}",
             "leave the stage out, or change what it names in the network's code",
         ) from error
 

@@ -6,6 +6,7 @@ from statistics import fmean, stdev
 from typing import Any
 
 from compressor.context import Progress, RunContext, ShowProgress, silent
+from compressor.data import fitted
 from compressor.data.load import shorten
 from compressor.distill import Distillation, KdSettings, recover
 from compressor.distill.stage import Distill
@@ -153,7 +154,7 @@ def candidates_for(job: Job, stage: Distill) -> Candidates:
     """
     ctx = job.context(job.out / "tune", job.all_teachers, silent)
     student = stage.student_for(job.model, ctx).model
-    ctx = replace(ctx, data=ctx.data.seen_by(student.info.tokenizer))
+    ctx = replace(ctx, data=fitted(ctx.data, student.info))
     found = dict(ON_CLASSES if job.task.answers == "classes" else ON_NUMBERS)
     found |= INSIDE_TEXTS if job.data.has_lengths else INSIDE_IMAGES
     return {name: settings for name, settings in found.items() if _fits(settings, student, ctx)}
@@ -212,7 +213,7 @@ class _Trainings:
         teachers = () if name == CONTROL else job.all_teachers
         ctx = job.context(workdir, teachers, _heard(self._progress, name, after_epoch))
         student = self._stage.student_for(job.model, ctx).model
-        ctx = replace(ctx, data=ctx.data.seen_by(student.info.tokenizer))
+        ctx = replace(ctx, data=fitted(ctx.data, student.info))
         kd = KdSettings.model_validate(self._candidates.get(name, {}))
         return recover(student.module, ctx, self._train, kd, name="tune").score
 

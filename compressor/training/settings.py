@@ -2,7 +2,9 @@
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import BeforeValidator, Field
+
+from compressor.settings import Settings
 
 
 def _switched(value: Any) -> Any:
@@ -10,10 +12,8 @@ def _switched(value: Any) -> Any:
     return ("on" if value else "off") if isinstance(value, bool) else value
 
 
-class TrainSettings(BaseModel):
+class TrainSettings(Settings):
     """How long and how to train. One schedule spans the whole training."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     epochs: int = Field(default=10, ge=1, description="passes over the training split")
     batch_size: int = Field(default=128, ge=1, description="samples per step, over all processes")

@@ -67,6 +67,9 @@ def test_only_the_samples_that_are_missing_are_asked_for(tmp_path: Path) -> None
         return ask(batch)
 
     cache = cached(counting, ctx, KD, TRAIN)
+    # One sample, for the shape of an answer.
+    assert asked == [1]
+    asked.clear()
     for epoch in (0, 2):
         for batch in ctx.data.training_batches(100, ctx.seed, epoch, Augment(1), views=2):
             torch.testing.assert_close(cache(batch).logits, ask(batch).logits, rtol=1e-5, atol=1e-5)

@@ -1,5 +1,6 @@
 """Teachers in other forms, and in the student's precision."""
 
+import copy
 from dataclasses import replace
 from pathlib import Path
 
@@ -8,10 +9,11 @@ import small
 import torch
 
 from compressor.context import Teacher
+from compressor.data import Normalise
 from compressor.distill.teachers import mean_of_teachers, teacher_of_features
 from compressor.errors import PlanError
 from compressor.export.onnx import export_onnx
-from compressor.models import EngineModel
+from compressor.models import EngineModel, TorchModel
 
 
 def test_an_onnx_file_teaches_like_its_network(tmp_path: Path) -> None:
@@ -87,3 +89,19 @@ def test_features_come_from_the_heaviest_that_has_layers(tmp_path: Path) -> None
     assert answers.features["stages.1"].shape == (4, 32, 4, 4)
     with pytest.raises(PlanError, match="no layers to learn from"):
         mean_of_teachers(replace(ctx, teachers=(Teacher(exported),)), ["stages.1"])
+
+
+def test_a_teacher_is_shown_and_answers_in_its_own_terms(tmp_path: Path) -> None:
+    ctx = small.small_context(tmp_path)
+    batch = ctx.data.batch("train", torch.arange(8))
+    order = [3, 0, 1, 2, 9, 8, 7, 6, 5, 4]
+    spec = ctx.reference.info.inputs[0].model_copy(update={"mean": (0.1,), "std": (0.9,)})
+    module = copy.deepcopy(ctx.reference.module)
+    *_, last = (layer for layer in module.modules() if isinstance(layer, torch.nn.Linear))
+    last.weight.data, last.bias.data = last.weight.data[order], last.bias.data[order]
+    info = ctx.reference.info.model_copy(update={"classes": tuple(map(str, order)), "inputs": (spec,)})
+    answers = mean_of_teachers(replace(ctx, teachers=(Teacher(TorchModel(module, info)),)))(batch).logits
+    raw = ctx.data.train.fetch(torch.arange(8))[0]
+    with torch.no_grad():
+        expected = ctx.reference.module(Normalise((0.1,), (0.9,))(raw))
+    torch.testing.assert_close(answers, expected, rtol=1e-4, atol=1e-4)
