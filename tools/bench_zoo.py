@@ -1,0 +1,119 @@
+"""Any network through everything: plan, prune, distil, quantize, export, reload, each in a process of its own.
+
+python tools/bench_zoo.py --all            # resumes: rows that are there aren't run again
+python tools/bench_zoo.py timm/repvgg_a0   # some
+python tools/bench_zoo.py --all --failed   # those again that didn't go through
+python tools/bench_zoo.py --table          # what there is, as Markdown
+"""
+
+import argparse
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+from zoo_networks import QUICK, names
+
+ROW = Path(__file__).with_name("zoo_row.py")
+
+
+def main() -> None:
+    """Run what is asked for and print the table."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("names", nargs="*", help="torchvision/NAME, timm/NAME, transformers/NAME, signals/NAME")
+    parser.add_argument("--all", action="store_true", help="every network of the list")
+    parser.add_argument("--quick", action="store_true", help="one of each kind")
+    parser.add_argument("--failed", action="store_true", help="rows that aren't 'through' once more")
+    parser.add_argument("--table", action="store_true", help="print what there is and run nothing")
+    parser.add_argument("--jobs", type=int, default=2, help="rows at a time, one thread each")
+    parser.add_argument("--limit", type=float, default=600, help="seconds a row may take")
+    parser.add_argument("--out", type=Path, default=Path(".cache/bench_zoo"))
+    typed = parser.parse_args()
+    wanted = names() if typed.all else list(QUICK) if typed.quick else typed.names
+    typed.out.mkdir(parents=True, exist_ok=True)
+    if not typed.table:
+        due = [name for name in wanted if _is_due(typed.out, name, typed.failed)]
+        with ThreadPoolExecutor(typed.jobs) as pool:
+            for found in pool.map(lambda name: _run(name, typed.out, typed.limit), due):
+                print(f"{found['name']}: {found['verdict']} {found.get('reason', '')}", flush=True)
+    rows = [json.loads(path.read_text()) for path in sorted(typed.out.glob("*.json"))]
+    print(table([row for row in rows if not wanted or row["name"] in wanted]))
+
+
+def _path(out: Path, name: str) -> Path:
+    return out / f"{name.replace('/', '.')}.json"
+
+
+def _is_due(out: Path, name: str, failed: bool) -> bool:
+    path = _path(out, name)
+    return not path.exists() or (failed and json.loads(path.read_text())["verdict"] != "through")
+
+
+def _run(name: str, out: Path, limit: float) -> dict[str, Any]:
+    """A row in a process of its own, killed with all it started when its time is over."""
+    folder = Path(tempfile.mkdtemp(prefix="zoo-"))
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1"}
+    process = subprocess.Popen(
+        [sys.executable, ROW, name, folder],
+        env=environment,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+    try:
+        said = process.communicate(timeout=limit)[1]
+        reason = f"killed by signal {-process.returncode}" if process.returncode < 0 else said.strip()[-300:]
+    except subprocess.TimeoutExpired:
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+        reason = f"not done in {limit:g} s"
+    written = folder / "row.json"
+    found = {"name": name, "verdict": "failed", "stage": "process", "reason": reason}
+    if written.exists():
+        found = json.loads(written.read_text())
+    shutil.rmtree(folder, ignore_errors=True)
+    found["commit"] = _commit()
+    _path(out, name).write_text(json.dumps(found, indent=1))
+    return found
+
+
+def _commit() -> str:
+    command = ["git", "rev-parse", "--short", "HEAD"]
+    return subprocess.run(command, capture_output=True, text=True, check=False, cwd=ROW.parent).stdout.strip()
+
+
+def table(rows: list[dict[str, Any]]) -> str:
+    """One line a network, and how many went through of each library."""
+    lines = [
+        "| network | input | verdict | MACs left | float ms | shipped | ms | MB | TensorRT-RTX | plan s | run s |",
+        "| --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |",
+    ]
+    for row in rows:
+        verdict = row["verdict"]
+        if verdict != "through":
+            verdict += f" ({row['stage']}): {row.get('reason', '')}".replace("|", "/")[:160]
+        cells = [row["name"], "x".join(map(str, row.get("input", []))), verdict, row.get("macs", "")]
+        cells += [_number(row.get("float_ms")), row.get("shipped", "")]
+        cells += [_number(row.get("ms", {}).get("export")), row.get("mb", {}).get("export", "")]
+        cells += [row.get("tensorrt", "")[:60], row.get("plan_seconds", ""), row.get("run_seconds", "")]
+        lines.append("| " + " | ".join(str(cell) for cell in cells) + " |")
+    counts = Counter((row["name"].partition("/")[0], row["verdict"]) for row in rows)
+    totals = Counter(row["name"].partition("/")[0] for row in rows)
+    said = [f"{library}: {counts[library, 'through']} of {total} through" for library, total in sorted(totals.items())]
+    return "\n".join([*lines, "", "; ".join(said)])
+
+
+def _number(value: float | None) -> str:
+    return "" if value is None else f"{value:.3f}"
+
+
+if __name__ == "__main__":
+    main()
