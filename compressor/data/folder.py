@@ -3,8 +3,9 @@
 import hashlib
 import warnings
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,16 +13,22 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import torch
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 from torch import Tensor
 
 from compressor.data.batches import UNLABELED, Data, Split, TensorSplit
-from compressor.data.source import PREPROCESSING, Arguments, Source
+from compressor.data.bounds import check_size, parsed_as
+from compressor.data.source import ASKED, PREPROCESSING, Arguments, Source
 from compressor.data.splits import data_from_source, fingerprint
 from compressor.errors import DataError
 from compressor.models import InputSpec
 
 ENDINGS = frozenset({".bmp", ".gif", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp"})
+# The formats of these endings, as the library calls them: its readers of rarer ones fail in rarer ways.
+FORMATS = ("BMP", "GIF", "JPEG", "PNG", "PPM", "TIFF", "WEBP")
+# Of one image, and of a batch that is to be held.
+MOST_PIXELS, FEW = 100_000_000, 16
+SIXTEEN_BITS = 65535
 SPLITS = {"train": ("train",), "validation": ("val", "validation", "valid"), "test": ("test",)}
 MEMORY_BYTES = 2_000_000_000
 THREADS = 4
@@ -128,6 +135,7 @@ def loose_images(path: Path, inputs: InputSpec) -> tuple[Split, str]:
     if not files:
         raise DataError(f"{path} has no images", f"images ({', '.join(sorted(ENDINGS))}) in it")
     target = Format(*inputs.shape)
+    check_format(target)
     labels = torch.full((len(files),), UNLABELED)
     if len(files) * target.channels * target.height * target.width <= MEMORY_BYTES:
         split = TensorSplit(decode_all(files, target), labels)
@@ -187,7 +195,23 @@ def _format(files: Sequence[Path], args: Arguments, inputs: InputSpec | None) ->
                     "--data-arg size=224",
                 )
         size = size or headers[0][0]
-    return Format(channels, *size)
+    target = Format(channels, *size)
+    check_format(target)
+    return target
+
+
+def check_format(target: Format) -> None:
+    """Refuse a size of which a batch wouldn't fit in memory.
+
+    Raises:
+        DataError: Naming the size.
+    """
+    check_size(
+        (FEW, target.channels, target.height, target.width),
+        np.dtype(np.float32).itemsize,
+        f"a batch of {FEW} images of size {target.height}x{target.width} with {target.channels} channels",
+        ASKED,
+    )
 
 
 def _headers(files: Sequence[Path]) -> list[tuple[tuple[int, int], str]]:
@@ -196,11 +220,28 @@ def _headers(files: Sequence[Path]) -> list[tuple[tuple[int, int], str]]:
 
 
 def _header(file: Path) -> tuple[tuple[int, int], str]:
-    try:
-        with Image.open(file) as image:
-            return (image.height, image.width), image.mode
-    except (OSError, UnidentifiedImageError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
-        raise _unreadable(file, error) from None
+    with _opened(file) as image:
+        return (image.height, image.width), image.mode
+
+
+@contextmanager
+def _opened(file: Path) -> Iterator[Image.Image]:
+    """A file of one of the formats that the endings name, whatever its own ending."""
+    with parsed_as("an image", file, f"remove or replace {file.name}"), warnings.catch_warnings():
+        # A palette with transparency given in bytes is fine, the alpha is dropped either way; sizes are judged here.
+        warnings.simplefilter("ignore", UserWarning)
+        warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+        with Image.open(file, formats=FORMATS) as image:
+            _check_pixels(image, file)
+            yield image
+
+
+def _check_pixels(image: Image.Image, file: Path) -> None:
+    if image.width * image.height > MOST_PIXELS:
+        raise DataError(
+            f"{file} has {image.width}x{image.height} pixels, wanted at most {MOST_PIXELS // 10**6} million",
+            "smaller images",
+        )
 
 
 def decode_all(files: Sequence[Path], target: Format) -> Tensor:
@@ -217,17 +258,17 @@ def decode_all(files: Sequence[Path], target: Format) -> Tensor:
 
 
 def _decode(file: Path, target: Format) -> npt.NDArray[np.uint8]:
-    try:
-        with warnings.catch_warnings(), Image.open(file) as opened:
-            # A palette with transparency given in bytes is fine, the alpha is dropped either way.
-            warnings.simplefilter("ignore", UserWarning)
-            image = opened.convert("L" if target.channels == 1 else "RGB")
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
-        raise _unreadable(file, error) from None
+    with _opened(file) as opened:
+        image = _eight_bits(opened, file).convert("L" if target.channels == 1 else "RGB")
     width, height = target.width, target.height
     if image.size != (width, height):
         scale = max(width / image.width, height / image.height)
         covering = max(width, round(image.width * scale)), max(height, round(image.height * scale))
+        if covering[0] * covering[1] > MOST_PIXELS:
+            raise DataError(
+                f"{file} has {image.width}x{image.height} pixels, too long and thin for {width}x{height}",
+                f"remove or replace {file.name}",
+            )
         image = image.resize(covering, Image.Resampling.BILINEAR)
         left, top = (covering[0] - width) // 2, (covering[1] - height) // 2
         image = image.crop((left, top, left + width, top + height))
@@ -235,8 +276,17 @@ def _decode(file: Path, target: Format) -> npt.NDArray[np.uint8]:
     return pixels[None] if target.channels == 1 else np.ascontiguousarray(pixels.transpose(2, 0, 1))
 
 
-def _unreadable(file: Path, error: Exception) -> DataError:
-    return DataError(f"{file} can't be read as an image: {error}", f"remove or replace {file.name}")
+def _eight_bits(image: Image.Image, file: Path) -> Image.Image:
+    """Grey values of 16 bits by their upper 8, which converting would cut off at 255; others as they are."""
+    if image.mode[0] not in "IF":
+        return image
+    values = np.asarray(image)
+    if image.mode == "F" or values.min(initial=0) < 0 or values.max(initial=0) > SIXTEEN_BITS:
+        raise DataError(
+            f"{file} has {'floats' if image.mode == 'F' else 'values beyond 16 bits'} for pixels",
+            "images of 8 or 16 bits, or float images in FILE.npz",
+        )
+    return Image.fromarray((values >> 8).astype(np.uint8))
 
 
 def _fingerprint_of_files(root: Path, listed: Mapping[str, tuple[tuple[Path, ...], Tensor]], target: Format) -> str:

@@ -2,7 +2,6 @@
 
 import gzip
 import struct
-import zlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -12,6 +11,7 @@ import torch
 from torch import Tensor
 
 from compressor.data.batches import Data, TensorSplit
+from compressor.data.bounds import check_size, check_unpacked, parsed_as
 from compressor.data.source import PREPROCESSING, Arguments, Source, resized
 from compressor.data.splits import data_from_source, fingerprint
 from compressor.errors import DataError
@@ -31,6 +31,8 @@ FASHION_CLASSES = (
     "Ankle boot",
 )
 UNSIGNED_BYTE = 8
+GZIP = b"\x1f\x8b"
+AGAIN = "download or copy the file again"
 
 
 def fashion_mnist(folder: str, given: Mapping[str, Any], inputs: InputSpec | None, seed: int) -> Data:
@@ -107,26 +109,30 @@ def read_idx(path: Path, axes: int) -> Tensor:
     Raises:
         DataError: Unreadable, truncated, or of another type.
     """
-    try:
-        content = path.read_bytes()
-        if content[:2] == b"\x1f\x8b":
-            content = gzip.decompress(content)
-    except (OSError, EOFError, zlib.error) as error:
-        raise DataError(f"{path} can't be read: {error}", "download or copy the file again") from None
-    header = 4 + 4 * axes
-    if len(content) < header or content[:2] != b"\0\0" or content[2] != UNSIGNED_BYTE or content[3] != axes:
-        raise DataError(
-            f"{path} is not an IDX file of unsigned bytes with {axes} axes: it starts with "
-            f"{content[:4].hex() or 'nothing'}, wanted 0000080{axes}",
-            "the original IDX files",
-        )
-    shape = struct.unpack(f">{axes}I", content[4:header])
-    wanted = header + int(np.prod(shape, dtype=np.int64))
+    size = 4 + 4 * axes
+    with parsed_as("an IDX file", path, AGAIN), path.open("rb") as raw:
+        packed = raw.read(2) == GZIP
+        raw.seek(0)
+        file = gzip.GzipFile(fileobj=raw) if packed else raw
+        header = file.read(size)
+        if len(header) < size or header[:4] != bytes((0, 0, UNSIGNED_BYTE, axes)):
+            raise DataError(
+                f"{path} is not an IDX file of unsigned bytes with {axes} axes: it starts with "
+                f"{header[:4].hex() or 'nothing'}, wanted 0000080{axes}",
+                "the original IDX files",
+            )
+        shape = struct.unpack(f">{axes}I", header[4:])
+        wanted = check_size(shape, 1, f"{path}, by its header,", AGAIN)
+        if packed:
+            check_unpacked(wanted, path.stat().st_size, f"{path}, by its header,", AGAIN)
+        # One byte more than there should be, and never what a file unpacks to.
+        content = file.read(wanted + 1)
     if len(content) != wanted:
+        much = f"{size + len(content)} bytes" if len(content) < wanted else "more bytes"
         raise DataError(
             f"{path} is {'truncated' if len(content) < wanted else 'too long'}: "
-            f"{len(content)} bytes after decompression, its header promises {wanted}",
-            "download or copy the file again",
+            f"{much} after decompression, its header promises {size + wanted}",
+            AGAIN,
         )
     # A copy, since torch wants memory it may write to.
-    return torch.from_numpy(np.frombuffer(content, np.uint8, offset=header).reshape(shape).copy())
+    return torch.from_numpy(np.frombuffer(content, np.uint8).reshape(shape).copy())

@@ -1,7 +1,6 @@
 """NumPy archives in Keras's convention: x_train, y_train, x_test, y_test, perhaps x_val, y_val."""
 
 import zipfile
-import zlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -12,11 +11,19 @@ import torch
 from torch import Tensor
 
 from compressor.data.batches import UNLABELED, Data, TensorSplit
-from compressor.data.checks import check_finite
+from compressor.data.bounds import check_size, check_unpacked, parsed_as
+from compressor.data.checks import check_finite, whole_labels
+from compressor.data.labels import Places, class_names, label_name
 from compressor.data.source import PREPROCESSING, Arguments, Source, resized
 from compressor.data.splits import data_from_source, fingerprint
 from compressor.errors import DataError
 from compressor.models import InputSpec
+
+# How a file of one array begins, and the bit of an encrypted entry.
+ARRAY, ENCRYPTED = b"\x93NUMPY", 1
+# NumPy's kinds of fixed-width texts and bytes.
+TEXT = "US"
+HEADERS = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
 
 
 def keras_npz(path: Path, given: Mapping[str, Any], inputs: InputSpec | None, seed: int) -> Data:
@@ -33,7 +40,8 @@ def keras_npz(path: Path, given: Mapping[str, Any], inputs: InputSpec | None, se
                 f"{path} has no '{name}'; it has {', '.join(sorted(arrays)) or 'none of the four'}",
                 "np.savez(path, x_train=..., y_train=..., x_test=..., y_test=...)",
             )
-    train, validation, test = (_split(arrays, name, path, args) for name in ("train", "val", "test"))
+    names = _names(arrays, path)
+    train, validation, test = (_split(arrays, name, path, args, names) for name in ("train", "val", "test"))
     assert train is not None
     shapes = {tuple(split.inputs.shape[1:]) for split in (train, validation, test) if split is not None}
     if len(shapes) > 1:
@@ -47,7 +55,7 @@ def keras_npz(path: Path, given: Mapping[str, Any], inputs: InputSpec | None, se
         train,
         validation,
         test,
-        args.names("classes"),
+        args.names("classes") or names,
         fingerprint([train, validation, test]),
         images=images,
         flip=args.boolean("flip", False),
@@ -71,30 +79,95 @@ def inputs_alone(path: Path, given: Mapping[str, Any]) -> TensorSplit:
 
 
 def _read(path: Path) -> dict[str, npt.NDArray[Any]]:
+    if not path.is_file():
+        raise DataError(f"no file {path}", "check the path")
+    hint = "np.savez with numeric arrays"
+    with parsed_as("a NumPy archive", path, hint), path.open("rb") as file:
+        if file.read(len(ARRAY)) == ARRAY:
+            raise DataError(f"{path} is one array without a name, not an archive of several", hint)
+        file.seek(0)
+        with zipfile.ZipFile(file) as archive:
+            entries = {one.filename.removesuffix(".npy"): one for one in archive.infolist()}
+            return {
+                name: _array(archive, entry, f"{path}: {name}")
+                for name, entry in entries.items()
+                if name[:2] in ("x_", "y_")
+            }
+
+
+def _array(archive: zipfile.ZipFile, entry: zipfile.ZipInfo, where: str) -> npt.NDArray[Any]:
+    """One array, whose header is compared with what the archive says of it before anything is allocated."""
+    hint = "np.savez with numeric arrays"
+    if entry.flag_bits & ENCRYPTED:
+        raise DataError(f"{where} is encrypted", hint)
+    check_unpacked(entry.file_size, entry.compress_size, where, hint)
+    with archive.open(entry) as file:
+        read = HEADERS.get(np.lib.format.read_magic(file))
+        if read is None:
+            raise DataError(f"{where} is of an unknown version of NumPy's format", hint)
+        shape, _, dtype = read(file)
+        if dtype.hasobject:
+            raise DataError(f"{where} holds Python objects, which would run code when they are read", hint)
+        declared = check_size(shape, dtype.itemsize, where, hint)
+        if declared != entry.file_size - file.tell():
+            raise DataError(
+                f"{where}: its header declares {declared} bytes, it has {entry.file_size - file.tell()}", hint
+            )
+    with archive.open(entry) as file:
+        found: npt.NDArray[Any] = np.lib.format.read_array(file, allow_pickle=False)
+        return found
+
+
+def _names(arrays: Mapping[str, npt.NDArray[Any]], path: Path) -> tuple[str, ...]:
+    """The classes of labels that are texts, in their order; none where they are numbers."""
+    y = arrays["y_train"]
+    return class_names(set(_texts(y, path, "y_train")), ()) if y.dtype.kind in TEXT else ()
+
+
+def _texts(y: npt.NDArray[Any], path: Path, name: str) -> list[str]:
     try:
-        with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
-            return {name: archive[name] for name in archive.files if name[:2] in ("x_", "y_")}
-    except (OSError, EOFError, ValueError, zipfile.BadZipFile, zlib.error, AttributeError, KeyError) as error:
-        reason = "it holds Python objects" if "allow_pickle" in str(error) else error
-        raise DataError(f"{path} can't be read: {reason}", "np.savez with numeric arrays") from None
+        return [label_name(one.decode() if isinstance(one, bytes) else one) for one in y.ravel().tolist()]
+    except UnicodeDecodeError:
+        raise DataError(f"{path}: {name} has bytes that aren't UTF-8", "labels as str, or as integers") from None
 
 
-def _split(arrays: Mapping[str, npt.NDArray[Any]], name: str, path: Path, args: Arguments) -> TensorSplit | None:
+def _split(
+    arrays: Mapping[str, npt.NDArray[Any]], name: str, path: Path, args: Arguments, names: tuple[str, ...]
+) -> TensorSplit | None:
     x, y = arrays.get(f"x_{name}"), arrays.get(f"y_{name}")
     if x is None and y is None:
         return None
     if x is None or y is None:
         raise DataError(f"{path} has only one of x_{name} and y_{name}", "both")
-    if x.ndim not in (3, 4):
+    if x.ndim not in (3, 4) or 0 in x.shape[1:]:
         raise DataError(f"{path}: x_{name} has shape {x.shape}, wanted (N, H, W) or (N, H, W, C)", "images")
-    if y.ndim == 2 and y.shape[1] == 1:
-        y = y[:, 0]
-    if len(x) != len(y):
-        raise DataError(f"{path}: x_{name} has {len(x)} rows, y_{name} {len(y)}", "a label per image")
-    if y.dtype.kind not in "iuf":
-        raise DataError(f"{path}: y_{name} holds {y.dtype}, wanted integers", "integer labels 0, 1, 2, ...")
-    labels = torch.from_numpy(y.astype(np.float64 if y.dtype.kind == "f" else np.int64))
+    if y.ndim == 0 or len(x) != len(y):
+        rows = len(y) if y.ndim else "no"
+        raise DataError(f"{path}: x_{name} has {len(x)} rows, y_{name} {rows}", "a label per image")
+    labels = _labels(y, f"y_{name}", path, names)
     return TensorSplit(_images(x, f"{path}: x_{name}", args, str(path)), labels)
+
+
+def _labels(y: npt.NDArray[Any], name: str, path: Path, names: tuple[str, ...]) -> Tensor:
+    if (y.dtype.kind in TEXT) != bool(names):
+        raise DataError(f"{path}: {name} holds {y.dtype}, y_train otherwise", "labels of one kind in every split")
+    if names:
+        if y.size != len(y):
+            raise DataError(f"{path}: {name} has shape {y.shape}, wanted one label an image", "labels of shape (N,)")
+        places = Places(names)
+        found = [places.get(text) for text in _texts(y, path, name)]
+        if None in found:
+            strange = _texts(y, path, name)[found.index(None)]
+            raise DataError(
+                f"{path}, {name}, row {found.index(None)}: '{strange}' is not in y_train", "the same classes"
+            )
+        return torch.tensor(found)
+    if y.dtype.kind not in "biuf":
+        raise DataError(f"{path}: {name} holds {y.dtype}, wanted integers", "integer labels 0, 1, 2, ..., or names")
+    if y.dtype.kind == "u" and y.size and y.max() > np.iinfo(np.int64).max:
+        raise DataError(f"{path}: {name} has the label {y.max()}", "integer labels 0, 1, 2, ...")
+    kept = torch.from_numpy(y.astype(np.float64 if y.dtype.kind == "f" else np.int64))
+    return whole_labels(kept, f"{path}: {name}")
 
 
 def _images(x: npt.NDArray[Any], where: str, args: Arguments, spec: str) -> Tensor:

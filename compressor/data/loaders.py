@@ -13,7 +13,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, IterableDataset, TensorDataset, default_collate
 
 from compressor.data.batches import Data, Split, TensorSplit
-from compressor.data.checks import check_finite
+from compressor.data.checks import check_data, check_finite, whole_labels
 from compressor.data.source import Arguments, Source
 from compressor.data.splits import data_from_source, fingerprint
 from compressor.errors import DataError
@@ -43,10 +43,19 @@ class DatasetSplit:
 
     def fetch(self, indices: Tensor, epoch_seed: int | None = None) -> tuple[Tensor, ...]:
         """The samples as the dataset gives them, collated."""
-        with _random_state_kept():
-            samples = [_seeded(self.dataset, index, epoch_seed or 0) for index in indices.tolist()]
-            *inputs, _ = self.collate(samples)
-        return tuple(inputs)
+        where = f"a {type(self.dataset).__name__}, samples {indices[:3].tolist()} and on"
+        try:
+            with _random_state_kept():
+                samples = [_seeded(self.dataset, index, epoch_seed or 0) for index in indices.tolist()]
+                *inputs, _ = self.collate(samples)
+                return tuple(_usable(one, where) for one in inputs)
+        except DataError:
+            raise
+        except (Exception, SystemExit) as error:
+            raise DataError(
+                f"{where}: reading them fails: {type(error).__name__}: {error}",
+                "samples as (input, label), inputs of one shape",
+            ) from error
 
 
 def user_code(reference: str, given: Mapping[str, Any], inputs: InputSpec | None, seed: int) -> Data:
@@ -68,6 +77,7 @@ def data_from_callable(factory: Any, name: str, given: Mapping[str, Any], inputs
     ):
         made = factory(**given)
     if isinstance(made, Data):
+        check_data(made, name)
         return made
     parts = list(made) if isinstance(made, tuple | list) else []
     if len(parts) not in (2, 3):
@@ -140,8 +150,7 @@ def _split(given: Any, where: str) -> Split:
         raise DataError(f"{where} is empty", "data with at least a few samples per class")
     if isinstance(dataset, TensorDataset) and len(dataset.tensors) == 2 and collate is default_collate:
         inputs, labels = dataset.tensors
-        check_finite(inputs, where)
-        return TensorSplit(inputs, labels if labels.is_floating_point() else labels.long())
+        return TensorSplit(_usable(inputs, where), whole_labels(labels, where))
     try:
         return _dataset_split(dataset, collate, where)
     except DataError:
@@ -169,8 +178,16 @@ def _dataset_split(dataset: Any, collate: Callable[[list[Any]], Any], where: str
                     raise DataError(f"{where}, row {place}: NaN or infinity in the inputs", "repair the row")
         known = _declared_labels(dataset)
         if known is None or any(part[-1].flatten().tolist() != [known[place]] for place, part in looked_at.items()):
-            known = [collate([_seeded(dataset, place, 0)])[-1].item() for place in range(len(dataset))]
-    return DatasetSplit(dataset, torch.tensor(known), collate)
+            every = [collate([_seeded(dataset, place, 0)])[-1] for place in range(len(dataset))]
+            return DatasetSplit(dataset, whole_labels(torch.cat([one.reshape(1, -1) for one in every]), where), collate)
+    return DatasetSplit(dataset, whole_labels(torch.tensor(known), where), collate)
+
+
+def _usable(inputs: Tensor, where: str) -> Tensor:
+    """Inputs of a type that networks take: floats of 32 bits, all of them finite."""
+    made = inputs.float() if inputs.is_floating_point() else inputs
+    check_finite(made, where)
+    return made
 
 
 def _declared_labels(dataset: Any) -> list[Any] | None:

@@ -1,6 +1,5 @@
 """What a reader gives before hold-outs and preprocessing, and the options that every image reader shares."""
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -9,7 +8,9 @@ import torch
 from torch import Tensor
 
 from compressor.data.batches import Split
+from compressor.data.bounds import check_size
 from compressor.errors import DataError, did_you_mean
+from compressor.faults import shown
 
 
 @dataclass(frozen=True)
@@ -96,7 +97,7 @@ class Arguments:
         value = self._given.get(name, ())
         values = [value] if isinstance(value, int | float) else value
         if not isinstance(values, list | tuple) or not all(
-            isinstance(v, int | float) and not isinstance(v, bool) and math.isfinite(v) for v in values
+            isinstance(v, int | float) and not isinstance(v, bool) and abs(v) <= LARGEST for v in values
         ):
             raise self._fault(name, "a number, or a list of one per channel")
         return tuple(float(v) for v in values)
@@ -116,13 +117,19 @@ class Arguments:
         return tuple(str(v) for v in value)
 
     def _fault(self, name: str, wanted: str) -> DataError:
-        return DataError(f"--data-arg {name}: got {self._given[name]!r}, wanted {wanted}", f"--data-arg {name}=...")
+        got = shown(self._given[name])
+        return DataError(f"--data-arg {name}: got {got}, wanted {wanted}", f"--data-arg {name}=...")
 
 
 def _is_count(value: object) -> bool:
     return isinstance(value, int) and not isinstance(value, bool) and value >= 1
 
 
+# Values that are resized together.
+AT_ONCE = 100_000_000
+ASKED = "--data-arg size= and channels= of a network's input"
+# Of a mean or std, in the units of values from 0 to 1; also bounds what can't be a float at all.
+LARGEST = 1e6
 PREPROCESSING = ("mean", "std", "size", "channels")
 
 
@@ -136,6 +143,10 @@ def resized(images: Tensor, args: Arguments, spec: str) -> Tensor:
     """
     channels, size = args.positive("channels"), args.size()
     have = images.shape[1]
+    # The floats that sizes are changed in are four times as large, some samples at a time.
+    shape = (len(images), channels or have, *(size or images.shape[2:]))
+    check_size(shape, 1, f"'{spec}' of size {shape[2]}x{shape[3]} with {shape[1]} channels", ASKED)
+    at_once = max(1, AT_ONCE // (shape[1] * shape[2] * shape[3]))
     if channels is not None and channels != have:
         if have != 1:
             raise DataError(
@@ -145,7 +156,7 @@ def resized(images: Tensor, args: Arguments, spec: str) -> Tensor:
     if size is not None and size != tuple(images.shape[2:]):
         chunks = [
             torch.nn.functional.interpolate(chunk.float(), size, mode="bilinear", align_corners=False, antialias=True)
-            for chunk in images.split(1024)
+            for chunk in images.split(at_once)
         ]
         images = torch.cat([chunk.round().clamp(0, 255).to(torch.uint8) for chunk in chunks])
     return images

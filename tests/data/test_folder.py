@@ -1,5 +1,7 @@
+import io
 import os
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -7,7 +9,7 @@ import torch
 from PIL import Image
 
 from compressor.data import folder
-from compressor.data.folder import ImageFiles, image_folder
+from compressor.data.folder import Format, ImageFiles, decode_all, image_folder
 from compressor.errors import DataError
 from compressor.models import InputSpec
 
@@ -130,3 +132,50 @@ def test_class_folders_that_differ(tmp_path: Path) -> None:
     write(tmp_path / "test" / "wolf" / "0.png")
     with pytest.raises(DataError, match="differ: wolf is in one of them only"):
         image_folder(tmp_path, {}, None, 0)
+
+
+def folder_of(path: Path, images: dict[str, bytes]) -> Path:
+    for name, content in images.items():
+        for place in ("a/one.png", "b/two.png"):
+            file = path / "train" / place
+            file.parent.mkdir(parents=True, exist_ok=True)
+            file.with_name(name).write_bytes(content)
+    return path
+
+
+def packed(image: Image.Image, kind: str) -> bytes:
+    buffer = io.BytesIO()
+    image.save(buffer, kind)
+    return buffer.getvalue()
+
+
+GREY = Image.new("L", (4, 4), 9)
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (packed(Image.new("RGB", (4, 4)), "DDS"), "can't be read as an image"),
+        (packed(GREY, "PNG")[:-20], "can't be read as an image"),
+        (packed(Image.new("1", (11_000, 11_000)), "PNG"), "11000x11000 pixels, wanted at most 100 million"),
+        (packed(Image.new("1", (1, 200_000)), "PNG"), "too long and thin"),
+        (packed(Image.new("F", (4, 4), 0.5), "TIFF"), "has floats for pixels"),
+        (b"", "can't be read as an image"),
+    ],
+)
+def test_images_that_are_none(tmp_path: Path, content: bytes, words: str) -> None:
+    with pytest.raises(DataError, match=words):
+        image_folder(folder_of(tmp_path, {"x.png": content}), {"size": 64, "channels": 3}, None, 0)
+
+
+def test_sixteen_bits_of_grey_keep_their_upper_eight(tmp_path: Path) -> None:
+    values = np.array([[0, 255], [256, 65535]], dtype=np.uint16)
+    file = tmp_path / "x.png"
+    Image.fromarray(values).save(file)
+    assert decode_all([file], Format(1, 2, 2)).flatten().tolist() == [0, 0, 1, 255]
+
+
+@pytest.mark.parametrize("size", [60_000, 2**63, [1, 2**40]])
+def test_a_size_that_no_machine_holds(tmp_path: Path, size: Any) -> None:
+    with pytest.raises(DataError, match=r"would take .* GB, wanted at most"):
+        image_folder(folder_of(tmp_path, {"x.png": packed(GREY, "PNG")}), {"size": size}, None, 0)

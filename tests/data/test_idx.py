@@ -85,3 +85,15 @@ def test_fashion_mnist_of_the_system() -> None:
     assert data.normalise.mean == pytest.approx((0.2860,), abs=1e-3)
     assert data.normalise.std == pytest.approx((0.3530,), abs=1e-3)
     assert data.flip
+
+
+def test_a_header_is_believed_only_as_far_as_memory_and_the_file_go(tmp_path: Path) -> None:
+    path = tmp_path / "x.gz"
+    for shape, content, words in (
+        ((2**32 - 1,) * 3, b"", "would take"),
+        ((150_000_000, 1, 1), bytes(150_000_000), "would unpack from"),
+        ((2, 2, 2), bytes(9), "more bytes after decompression, its header promises 24"),
+    ):
+        path.write_bytes(gzip.compress(b"\0\0\x08\x03" + struct.pack(">3I", *shape) + content, 6))
+        with pytest.raises(DataError, match=words):
+            read_idx(path, 3)

@@ -1,5 +1,6 @@
 import random
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -8,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, IterableDataset, Subset, TensorDataset
 
-from compressor.data import TensorSplit
+from compressor.data import Data, TensorSplit
 from compressor.data.loaders import DatasetSplit, data_from_callable, data_from_loaders
 from compressor.errors import DataError
 
@@ -179,3 +180,63 @@ def test_fingerprint_sees_labels_and_samples() -> None:
     }
     assert len(prints) == 3
     assert data_from_loaders(Clean(), Clean(), Clean()).fingerprint in prints
+
+
+class Late(Dataset[Any]):
+    """Whole where it is looked at first."""
+
+    def __init__(self, late: Callable[[], Any]) -> None:
+        self.late, self.targets = late, [0, 1] * 100
+
+    def __len__(self) -> int:
+        return 200
+
+    def __getitem__(self, index: int) -> Any:
+        return (self.late() if index == 1 else torch.rand(1, 4, 4, dtype=torch.float64)), index % 2
+
+
+def leave() -> None:
+    raise SystemExit(0)
+
+
+@pytest.mark.parametrize(
+    ("late", "words"),
+    [
+        (lambda: torch.full((1, 4, 4), torch.nan, dtype=torch.float64), "row 1: NaN"),
+        (lambda: torch.rand(1, 5, 4, dtype=torch.float64), "reading them fails: RuntimeError"),
+        (lambda: "text", "reading them fails"),
+        (leave, "reading them fails: SystemExit: 0"),
+    ],
+)
+def test_a_sample_that_is_bad_only_later(late: Callable[[], Any], words: str) -> None:
+    data = data_from_loaders(Late(late), Late(lambda: torch.rand(1, 4, 4)), Late(lambda: torch.rand(1, 4, 4)))
+    assert data.train.fetch(torch.tensor([0, 2]))[0].dtype == torch.float32
+    with pytest.raises(DataError, match=words):
+        data.train.fetch(torch.arange(3))
+
+
+def test_labels_that_plainly_name_a_class() -> None:
+    plain = data_from_loaders(TensorDataset(IMAGES, LABELS))
+    for labels in (LABELS.double(), LABELS[:, None], torch.eye(int(LABELS.max()) + 1)[LABELS]):
+        found = data_from_loaders(TensorDataset(IMAGES, labels))
+        assert found.train.labels.tolist() == plain.train.labels.tolist()
+
+
+@pytest.mark.parametrize(
+    ("changed", "words"),
+    [
+        ({"classes": ["a", "b"]}, "classes is a list"),
+        ({"classes": (1, 2)}, "aren't texts"),
+        ({"normalise": 0.5}, "normalise is no Normalise"),
+        ({"train": 3}, "labels are no tensor"),
+        ({"train": TensorSplit(torch.rand(1, 1, 2, 2), torch.tensor([0, 1]))}, "fetching samples fails: IndexError"),
+        ({"train": TensorSplit(torch.rand(2, 1, 2, 2) / 0, torch.tensor([0, 1]))}, "NaN or infinity"),
+        ({"test": TensorSplit(torch.rand(1, 1, 2, 2), torch.tensor([10**9]))}, "label 1000000000, and 2 classes"),
+    ],
+)
+def test_data_of_the_users_own_making_is_looked_at(changed: dict[str, Any], words: str) -> None:
+    split = TensorSplit(torch.rand(2, 1, 2, 2), torch.tensor([0, 1]))
+    good = Data("mine", split, split, split, ("a", "b"), "f")
+    assert data_from_callable(lambda: good, "mine", {}, None, 0) is good
+    with pytest.raises(DataError, match=words):
+        data_from_callable(lambda: replace(good, **changed), "mine", {}, None, 0)
