@@ -1,6 +1,7 @@
 """What every test starts from: one thread, fixed seeds; and the example's network, trained once a session."""
 
 import fcntl
+import functools
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -30,6 +31,17 @@ def _short_timings(request: pytest.FixtureRequest) -> Iterator[None]:
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(latency, "SECONDS", 0.2)
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _one_table_of_operators() -> Iterator[None]:
+    """torch.onnx makes its table of translations anew for every file: of a small network that is half of the time."""
+    from torch.onnx._internal.exporter._registration import ONNXRegistry
+
+    with pytest.MonkeyPatch.context() as patch:
+        made = functools.cache(ONNXRegistry.from_torchlib.__func__)
+        patch.setattr(ONNXRegistry, "from_torchlib", classmethod(made))
         yield
 
 
