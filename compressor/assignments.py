@@ -1,4 +1,4 @@
-"""``key=value`` as it is typed on the command line: values are TOML literals where they parse, else strings."""
+"""``key=value`` as it is typed on the command line: values are literals of TOML or Python where they parse."""
 
 import tomllib
 from collections.abc import Sequence
@@ -6,9 +6,14 @@ from typing import Any
 
 from compressor.errors import InputError
 
+# Python's own words, which TOML has none or others for; in quotes they are text.
+PYTHON = {"True": True, "False": False, "None": None}
+
 
 def parse_value(text: str) -> Any:
-    """A TOML literal (``0.5``, ``true``, ``[1, 2]``, ``{macs = 0.5}``, ``"x"``), else the text itself."""
+    """A TOML literal (``0.5``, ``true``, ``[1, 2]``, ``{macs = 0.5}``, ``"x"``), True, False, None, else the text."""
+    if text in PYTHON:
+        return PYTHON[text]
     try:
         parsed = tomllib.loads(f"value = {text}")
     except (ValueError, RecursionError):

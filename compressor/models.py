@@ -2,12 +2,13 @@
 
 import functools
 import hashlib
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 from torch import fx, nn
 
 
@@ -15,10 +16,31 @@ class _Frozen(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
+def _is_name(text: str) -> str:
+    """What may be typed, printed and given to a file system."""
+    if not text.isprintable():
+        raise ValueError("wanted text without control characters")
+    return text
+
+
+def _is_sample(shape: tuple[int, ...]) -> tuple[int, ...]:
+    if math.prod(side for side in shape if side > 0) > LARGEST_SAMPLE:
+        raise ValueError(f"wanted at most {LARGEST_SAMPLE} values a sample")
+    return shape
+
+
+# Of one sample: a video of a minute has as many.
+LARGEST_SAMPLE = 2**30
+Name = Annotated[str, Field(max_length=255), AfterValidator(_is_name)]
+Spec = Annotated[str, Field(max_length=4096), AfterValidator(_is_name)]
+Side = Annotated[int, Field(strict=True, ge=-1, le=LARGEST_SAMPLE)]
+Number = Annotated[float, Field(allow_inf_nan=False)]
+
+
 class FactoryRef(_Frozen):
     """The callable that builds a network, by name, and the arguments it is called with."""
 
-    reference: str = Field(description="'package.module:callable'")
+    reference: Name = Field(description="'package.module:callable'")
     arguments: dict[str, Any] = Field(default_factory=dict, description="keyword arguments, JSON values")
 
 
@@ -29,14 +51,14 @@ class InputSpec(_Frozen):
     data is not images or arrives normalised.
     """
 
-    name: str = "input"
-    shape: tuple[int, ...] = Field(
+    name: Name = "input"
+    shape: Annotated[tuple[Side, ...], Field(max_length=8), AfterValidator(_is_sample)] = Field(
         description="one sample without its batch axis, (C, H, W) for images; -1 where the size is the sample's own"
     )
     dtype: Literal["float32", "int64"] = "float32"
-    layout: str = "NCHW"
-    mean: tuple[float, ...] = ()
-    std: tuple[float, ...] = ()
+    layout: Name = "NCHW"
+    mean: tuple[Number, ...] = ()
+    std: tuple[Number, ...] = ()
 
 
 class TokenizerSpec(_Frozen):
@@ -66,8 +88,8 @@ class ModelInfo(_Frozen):
     """What a model file says about itself, and what every artifact made from it repeats."""
 
     factory: FactoryRef | None = None
-    task: str = "image-classification"
-    data: str | None = Field(default=None, description="the data spec it was trained on")
+    task: Name = "image-classification"
+    data: Spec | None = Field(default=None, description="the data spec it was trained on")
     data_args: dict[str, Any] = Field(default_factory=dict)
     inputs: tuple[InputSpec, ...] = ()
     tokenizer: TokenizerSpec | None = None
@@ -75,6 +97,9 @@ class ModelInfo(_Frozen):
     untrained: tuple[str, ...] = Field(default=(), description="weights that the file lacks, drawn anew: a new head's")
     source: str = Field(default="", description="the file it was read from, for the report")
     sha256: str = Field(default="", description="of the file, or of the weights where there is no file")
+    notes: tuple[str, ...] = Field(
+        default=(), exclude=True, description="what was chosen while the file was read; never said by a file itself"
+    )
 
 
 WeightBits = Literal[4, 7, 8]
@@ -117,6 +142,21 @@ class QuantizationSpec(_Frozen):
     quantizers: tuple[Quantizer, ...]
     float_layers: dict[str, str] = Field(default_factory=dict)
     torch_version: str
+
+    @model_validator(mode="after")
+    def _names_are_known(self) -> "QuantizationSpec":
+        kinds = {quantizer.name: quantizer for quantizer in self.quantizers}
+        if len(kinds) != len(self.quantizers):
+            raise ValueError("two quantizers have one name")
+        for quantizer in self.quantizers:
+            if not quantizer.name.isidentifier():
+                raise ValueError(f"{quantizer.name[:80]!r} is no name of a quantizer")
+            if quantizer.role == "weight" and quantizer.axis is None:
+                raise ValueError(f"'{quantizer.name}' takes a weight and has no axis")
+            source = kinds.get(quantizer.shares)
+            if quantizer.shares and (source is None or source.shares or source.role == "weight"):
+                raise ValueError(f"'{quantizer.name}' shares the scale of one that has none of its own")
+        return self
 
 
 @dataclass(frozen=True, slots=True)

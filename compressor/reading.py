@@ -71,7 +71,7 @@ def read_bytes(path: Path, hint: str = "", error: type[CompressError] = InputErr
             raise error(f"{path} has {found.st_size / MB:.0f} MB, wanted at most {largest // MB}", hint)
         with path.open("rb") as file:
             # A file may grow while it is read.
-            return file.read(largest)
+            return file.read(found.st_size)
     except FileNotFoundError:
         raise error(f"no file {path}", hint) from None
     except (OSError, ValueError) as fault:

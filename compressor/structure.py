@@ -6,12 +6,15 @@ that a pruned network is rebuilt from its factory without the tool that pruned i
 its products by, which a factory computes from the width of its heads.
 """
 
+import math
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import Annotated, Any
 
+from pydantic import BaseModel, Field
 from torch import Tensor, nn
 
 from compressor.errors import ModelFileError
+from compressor.reading import as_record
 
 MANIFEST_VERSION = 1
 SHOWN = 5
@@ -19,6 +22,18 @@ SHOWN = 5
 SCALES = ("scaling", "scale")
 # Where a layer stands, not how wide it is: its factory counts.
 PLACE = "layer_idx"
+# How much more a manifest may describe than its file stores: tied tensors, and a little.
+MOST_GROWTH, SMALL = 4, 10_000_000
+
+_Side = Annotated[int, Field(strict=True, ge=0, le=2**40)]
+_Count = Annotated[int, Field(strict=True, ge=-(2**40), le=2**40)]
+_Scale = Annotated[float, Field(strict=True, allow_inf_nan=False)]
+
+
+class _Manifest(BaseModel):
+    version: int = Field(strict=True)
+    tensors: dict[str, Annotated[list[_Side], Field(max_length=16)]]
+    attributes: dict[str, dict[str, _Count | _Scale | list[_Count]]]
 
 
 def manifest_of(module: nn.Module) -> dict[str, Any]:
@@ -37,7 +52,12 @@ def manifest_of(module: nn.Module) -> dict[str, Any]:
     }
 
 
-def apply_shapes(module: nn.Module, manifest: Mapping[str, Any]) -> nn.Module:
+def apply_shapes(
+    module: nn.Module,
+    manifest: Mapping[str, Any],
+    stored: Mapping[str, Tensor] | None = None,
+    where: str = "the structure manifest",
+) -> nn.Module:
     """Give a fresh network the manifest's shapes, in place.
 
     Tensors whose shape differs are replaced by zeros (tied ones stay tied), the others are left alone;
@@ -45,15 +65,18 @@ def apply_shapes(module: nn.Module, manifest: Mapping[str, Any]) -> nn.Module:
 
     Args:
         module: Fresh from its factory.
-        manifest: From ``manifest_of``, possibly by way of JSON.
+        manifest: From ``manifest_of``, possibly by way of a file.
+        stored: The tensors that are loaded afterwards, where they are at hand: a manifest can't ask for much more
+            memory than its file has.
+        where: Names the manifest's file in messages.
 
     Returns:
         The same module.
 
     Raises:
-        ModelFileError: The network has other submodules or other tensors than the manifest.
+        ModelFileError: The manifest isn't one, or the network has other submodules or tensors than it says.
     """
-    _check_fit(module, manifest)
+    _check_fit(module, manifest, stored, where)
     replaced: dict[int, Tensor] = {}
     # Every tensor that is replaced stays alive till the end, or its id could be given to a new one.
     current = _tensors(module)
@@ -78,8 +101,9 @@ def apply_shapes(module: nn.Module, manifest: Mapping[str, Any]) -> nn.Module:
     return module
 
 
-def _check_fit(module: nn.Module, manifest: Mapping[str, Any]) -> None:
-    version = manifest.get("version")
+def _check_fit(module: nn.Module, manifest: Mapping[str, Any], stored: Mapping[str, Tensor] | None, where: str) -> None:
+    hint = "copy the file again, or write it with compressor.save_checkpoint"
+    version = as_record(_Manifest, dict(manifest), where, hint, ModelFileError).version
     if version != MANIFEST_VERSION:
         raise ModelFileError(
             f"the structure manifest has version {version!r}, this release reads version {MANIFEST_VERSION}",
@@ -96,6 +120,13 @@ def _check_fit(module: nn.Module, manifest: Mapping[str, Any]) -> None:
     ]
     submodules = dict(module.named_modules(remove_duplicate=False))
     faults += [f"no submodule '{name}' in the network" for name in manifest["attributes"] if name not in submodules]
+    faults += [
+        f"'{name}' has no {_kind(value)} called '{attribute}'"
+        for name, attributes in manifest["attributes"].items()
+        if name in submodules
+        for attribute, value in attributes.items()
+        if not _same_kind(_numbers(submodules[name]).get(attribute), value)
+    ]
     if not faults:
         saved = module.state_dict(keep_vars=True)
         faults = [
@@ -103,6 +134,12 @@ def _check_fit(module: nn.Module, manifest: Mapping[str, Any]) -> None:
             for name, shape in wanted.items()
             if name not in saved and list(current[name].shape) != list(shape)
         ]
+    made = sum(
+        math.prod(shape) for name, shape in wanted.items() if name in current and list(current[name].shape) != shape
+    )
+    held = sum(tensor.numel() for tensor in (stored or {}).values())
+    if stored is not None and made > MOST_GROWTH * held + SMALL:
+        raise ModelFileError(f"{where} describes tensors of {made:,} numbers, and the file has {held:,}", hint)
     if faults:
         raise ModelFileError(
             f"the network that the factory builds ({type(module).__name__}) is not the one that was saved:\n"
@@ -127,6 +164,15 @@ def _numbers(module: nn.Module) -> dict[str, float | list[int]]:
         elif isinstance(value, list | tuple) and value and all(_is_integer(item) for item in value):
             found[name] = list(value)
     return found
+
+
+def _kind(value: object) -> str:
+    return "sequence of integers" if isinstance(value, list) else "number"
+
+
+def _same_kind(known: object, value: object) -> bool:
+    """Whether a value of a manifest may take the place of a submodule's own number or sequence of them."""
+    return known is not None and isinstance(known, list) == isinstance(value, list)
 
 
 def _is_integer(value: object) -> bool:

@@ -7,15 +7,17 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from pydantic import ValidationError
 from torch import Tensor, nn
 
 from compressor.errors import InputError, ModelFileError
 from compressor.export.onnx import write_atomically
 from compressor.factories import build, is_known_library, parse_factory
+from compressor.factories.bounded import at_most
 from compressor.factories.trust import without_fetching
+from compressor.faults import shown
 from compressor.loading.weights import load_tensors, state_of
 from compressor.models import FactoryRef, InputSpec, ModelInfo, TokenizerSpec
+from compressor.reading import as_record
 from compressor.structure import apply_shapes, manifest_of
 
 FORMAT = "compressor-checkpoint"
@@ -90,9 +92,18 @@ def save_checkpoint(
     write_atomically(Path(path), buffer.getvalue())
 
 
-def build_fresh(ref: FactoryRef) -> nn.Module:
-    """Build a network whose weights are loaded afterwards: a known library fetches none meanwhile."""
-    return build(without_fetching(ref) if is_known_library(ref) else ref)
+def build_fresh(ref: FactoryRef, stored: Mapping[str, Tensor] | None = None) -> nn.Module:
+    """Build a network whose weights are loaded afterwards: a known library fetches none meanwhile.
+
+    Args:
+        ref: What builds it.
+        stored: The weights, where they are at hand: a network of far more is stopped while it is built.
+    """
+    safe = without_fetching(ref) if is_known_library(ref) else ref
+    if stored is None:
+        return build(safe)
+    with at_most(sum(tensor.numel() for tensor in stored.values()), len(stored)):
+        return build(safe)
 
 
 def is_checkpoint(content: object) -> bool:
@@ -108,21 +119,18 @@ def info_of(content: Mapping[str, Any], path: Path) -> ModelInfo:
     """
     if content.get("version") != VERSION:
         raise ModelFileError(
-            f"{path} is a checkpoint of version {content.get('version')!r}, this release reads {VERSION}",
+            f"{path} is a checkpoint of version {shown(content.get('version'))}, this release reads {VERSION}",
             "install the release of compressor that wrote it",
         )
+    hint = "write it with compressor.save_checkpoint"
     missing = [key for key in ("info", "structure", "state_dict") if not isinstance(content.get(key), dict)]
     if missing:
-        raise ModelFileError(f"{path} has no {missing[0]}", "write it with compressor.save_checkpoint")
-    try:
-        return ModelInfo.model_validate(content["info"])
-    except ValidationError as error:
-        fault = error.errors()[0]
-        where = ".".join(str(part) for part in fault["loc"])
-        raise ModelFileError(
-            f"{path}: its description doesn't fit: {where}: {fault['msg']}",
-            "write it with compressor.save_checkpoint",
-        ) from None
+        raise ModelFileError(f"{path} has no {missing[0]}", hint)
+    strange = [key for key, value in content["state_dict"].items() if not isinstance(value, Tensor)]
+    if strange or not all(isinstance(key, str) for key in content["state_dict"]):
+        raise ModelFileError(f"{path}: its state_dict holds other things than tensors by name", hint)
+    info = as_record(ModelInfo, content["info"], f"{path}: its description doesn't fit", hint, ModelFileError)
+    return info.model_copy(update={"notes": ()})
 
 
 def _input_specs(

@@ -4,19 +4,18 @@ import copy
 import hashlib
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
-from safetensors import SafetensorError
+from pydantic import BaseModel, Field
 from safetensors.torch import load as tensors_of_bytes
 from safetensors.torch import save as bytes_of_tensors
-from torch import Tensor, nn
+from torch import Tensor, fx, nn
 
 from compressor import quantize
 from compressor.data.load import is_user_code
-from compressor.errors import InputError, ModelFileError
+from compressor.errors import CompressError, InputError, ModelFileError
 from compressor.export.onnx import write_atomically
 from compressor.factories import parse_factory, trusted
 from compressor.faults import shown
@@ -28,17 +27,19 @@ from compressor.models import (
     FactoryRef,
     Form,
     ModelInfo,
+    Name,
     OnnxModel,
     QuantizationSpec,
     QuantizedModel,
     TorchModel,
 )
-from compressor.reading import as_record, read_json
+from compressor.reading import as_record, read_bytes, read_json
 from compressor.structure import apply_shapes, manifest_of
 
 WEIGHTS, STRUCTURE, CHECK = "model.safetensors", "structure.json", "check.safetensors"
 VERSION = 1
-AGAIN = "copy the folder again"
+HINT = "copy the folder again: a folder that a stage wrote, whole"
+LARGEST_WEIGHTS = 100_000_000_000
 Factory = str | FactoryRef | Callable[[], nn.Module]
 
 
@@ -99,71 +100,97 @@ def load_form(folder: Path, *, factory: Factory | None = None, trust: bool = Fal
         UntrustedError: The folder's factory is not of a known library.
     """
     saved = _read_structure(folder, trust)
-    form, info = saved.content["form"], saved.info
+    form, info = saved.form, saved.info
     if form in ("onnx", "engine"):
         return _described_file(folder, saved)
     weights = _read(folder / WEIGHTS)
-    if hashlib.sha256(weights).hexdigest() != saved.content.get("weights_sha256"):
+    if hashlib.sha256(weights).hexdigest() != saved.weights_sha256:
         raise ModelFileError(
             f"{folder / WEIGHTS} is not the file that {STRUCTURE} belongs to: damaged, or of another save",
             "run again with --fresh, or copy the whole folder again",
         )
     tensors, check = _tensors(weights, folder / WEIGHTS), _tensors(_read(folder / CHECK), folder / CHECK)
-    tensors |= {name: tensors[first] for name, first in saved.content.get("ties", {}).items()}
+    unknown = [first for first in saved.ties.values() if first not in tensors]
+    if unknown:
+        raise ModelFileError(f"{folder / STRUCTURE}: ties: no tensor {shown(unknown[0])} in {WEIGHTS}", HINT)
+    tensors |= {name: tensors[first] for name, first in saved.ties.items()}
     inputs = tuple(check[key] for key in sorted(key for key in check if key.startswith("input_")))
-    ref, module = _network(folder, info, factory, trust)
+    ref, module = _network(folder, info, factory, trust, tensors)
     info = info.model_copy(update={"factory": ref})
     builder = factory if callable(factory) and not isinstance(factory, FactoryRef) and ref is None else None
     rebuilt: TorchModel | QuantizedModel
-    manifest = saved.content["structure"]
-    module = apply_shapes(module, manifest).eval()
+    manifest = saved.structure
+    module = apply_shapes(module, manifest, tensors, str(folder / STRUCTURE)).eval()
     if form == "quantized":
-        where = f"{folder / STRUCTURE}: quantization"
-        spec = as_record(QuantizationSpec, saved.content["quantization"], where, AGAIN, ModelFileError)
-        graph = quantize.insert(module, spec, inputs, info.tokenizer.max_length if info.tokenizer else None)
-        rebuilt = QuantizedModel(graph, info, spec, manifest, builder)
+        assert saved.quantization is not None
+        graph = _inserted(folder, module, saved.quantization, inputs, info)
+        rebuilt = QuantizedModel(graph, info, saved.quantization, manifest, builder)
     else:
         rebuilt = TorchModel(module, info, builder)
     load_tensors(rebuilt.module, tensors, str(folder / WEIGHTS))
     rebuilt.module.eval()
-    verify(rebuilt.module, check, saved.content.get("environment", {}), folder, rounds=form == "quantized")
+    verify(rebuilt.module, check, saved.environment, folder, rounds=form == "quantized")
     return rebuilt
 
 
-@dataclass(frozen=True)
-class _Saved:
-    content: Mapping[str, Any]
+def _inserted(
+    folder: Path, module: nn.Module, spec: QuantizationSpec, inputs: tuple[Tensor, ...], info: ModelInfo
+) -> fx.GraphModule:
+    try:
+        return quantize.insert(module, spec, inputs, info.tokenizer.max_length if info.tokenizer else None)
+    except CompressError:
+        raise
+    except Exception as error:
+        reason = f"{type(error).__name__}: {' '.join(str(error).split())[:200]}"
+        raise ModelFileError(f"{folder / STRUCTURE}: its quantizers don't fit: {reason}", HINT) from error
+
+
+class _Saved(BaseModel):
+    """The whole of a structure.json."""
+
+    version: int = Field(strict=True)
+    form: Literal["torch", "quantized", "onnx", "engine"]
     info: ModelInfo
+    structure: dict[str, Any] = {}
+    quantization: QuantizationSpec | None = None
+    ties: dict[str, str] = {}
+    weights_sha256: str = ""
+    environment: dict[str, str] = {}
+    file: Name = ""
+    precision: Literal["fp32", "fp16", "int8"] = "fp32"
+    device: str = ""
 
 
 def _read_structure(folder: Path, trust: bool) -> _Saved:
     path = folder / STRUCTURE
-    content = read_json(path, dict, AGAIN, ModelFileError)
+    content = read_json(path, dict, HINT, ModelFileError)
     if content.get("version") != VERSION:
         raise ModelFileError(
             f"{path} has version {shown(content.get('version'))}, this release reads {VERSION}",
             "install the release of compressor that wrote it",
         )
-    wanted = {"torch": "structure", "quantized": "structure", "onnx": "file", "engine": "file"}
-    form = str(content.get("form"))
-    if form not in wanted or wanted[form] not in content:
-        raise ModelFileError(f"{path} describes no form that this release knows", "copy the folder again")
-    info = as_record(ModelInfo, content.get("info"), f"{path}: info", AGAIN, ModelFileError)
-    if info.data is not None and not trust and is_user_code(info.data):
-        info = info.model_copy(update={"data": None, "data_args": {}})
-    return _Saved(content, info)
+    saved = as_record(_Saved, content, str(path), HINT, ModelFileError)
+    lacking = {"torch": saved.structure, "quantized": saved.structure and saved.quantization}.get(
+        saved.form, saved.file
+    )
+    if not lacking:
+        raise ModelFileError(f"{path} doesn't describe the {saved.form} form that it names", HINT)
+    hidden: dict[str, object] = {"notes": ()}
+    if saved.info.data is not None and not trust and is_user_code(saved.info.data):
+        hidden |= {"data": None, "data_args": {}}
+    return saved.model_copy(update={"info": saved.info.model_copy(update=hidden)})
 
 
 def _network(
-    folder: Path, info: ModelInfo, factory: Factory | None, trust: bool
+    folder: Path, info: ModelInfo, factory: Factory | None, trust: bool, stored: Mapping[str, Tensor]
 ) -> tuple[FactoryRef | None, nn.Module]:
     if isinstance(factory, str):
         factory = parse_factory(factory)
     if isinstance(factory, FactoryRef):
-        return factory, build_fresh(factory)
+        return factory, build_fresh(factory, stored)
     if info.factory is not None:
         ref = info.factory if trust else trusted(info.factory, str(folder))
-        return info.factory, build_fresh(ref)
+        return info.factory, build_fresh(ref, stored)
     if factory is None:
         raise InputError(
             f"{folder} names no factory: the network came from Python",
@@ -173,17 +200,14 @@ def _network(
 
 
 def _read(path: Path) -> bytes:
-    try:
-        return path.read_bytes()
-    except OSError as error:
-        raise ModelFileError(f"{path} can't be read: {error.strerror}", "a folder that a stage wrote, whole") from None
+    return read_bytes(path, HINT, ModelFileError, LARGEST_WEIGHTS)
 
 
 def _tensors(content: bytes, path: Path) -> dict[str, Tensor]:
     try:
         return tensors_of_bytes(content)
-    except SafetensorError as error:
-        raise ModelFileError(f"{path} is damaged: {error}", "copy the folder again") from None
+    except Exception as error:
+        raise ModelFileError(f"{path} is damaged: {error}", HINT) from None
 
 
 def _describe_file(form: OnnxModel | EngineModel, folder: Path) -> None:
@@ -203,10 +227,9 @@ def _describe_file(form: OnnxModel | EngineModel, folder: Path) -> None:
 
 
 def _described_file(folder: Path, saved: _Saved) -> OnnxModel | EngineModel:
-    content = saved.content
-    path = folder / Path(str(content["file"])).name
+    path = folder / Path(saved.file).name
     if not path.is_file():
-        raise ModelFileError(f"no file {path}, which {STRUCTURE} describes", "copy the folder again")
-    if content["form"] == "onnx":
-        return OnnxModel(path, saved.info, content.get("precision", "fp32"))
-    return EngineModel(path, saved.info, content.get("precision", "int8"), content.get("device", ""))
+        raise ModelFileError(f"no file {path}, which {STRUCTURE} describes", HINT)
+    if saved.form == "onnx":
+        return OnnxModel(path, saved.info, saved.precision)
+    return EngineModel(path, saved.info, saved.precision, saved.device)

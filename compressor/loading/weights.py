@@ -1,16 +1,19 @@
-"""Tensors by name: out of their wrappings, out of tied memory, and strictly into a network."""
+"""Tensors by name: out of a module, out of tied memory, and strictly into a network."""
 
+from collections import OrderedDict
 from collections.abc import Mapping
-from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn.parameter import is_lazy
 
 from compressor.errors import ModelFileError
 
 SHOWN = 4
-WRAPPERS = ("state_dict", "model_state_dict", "model", "net", "module")
 PREFIXES = ("module.", "_orig_mod.")
+# Where a state_dict keeps the versions of its modules, by which they read what an older release wrote.
+METADATA = "_metadata"
 
 
 def state_of(module: nn.Module) -> dict[str, Tensor]:
@@ -26,42 +29,34 @@ def state_of(module: nn.Module) -> dict[str, Tensor]:
             f"'{strange[0]}' in the state_dict of {type(module).__name__} is not a tensor",
             "a network without get_extra_state",
         )
-    return without_prefixes({key: value.detach().cpu().contiguous() for key, value in state.items()})
-
-
-def without_prefixes(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
-    """Names without what DistributedDataParallel and torch.compile put before all of them."""
+    tensors = {key: value.detach().cpu().contiguous() for key, value in state.items()}
+    versions = getattr(state, METADATA, {})
     for prefix in PREFIXES * 2:
         if tensors and all(key.startswith(prefix) for key in tensors):
             tensors = {key.removeprefix(prefix): value for key, value in tensors.items()}
-    return tensors
+            versions = versions_below(versions, prefix)
+    return with_versions(tensors, versions)
 
 
-def find_state_dict(content: object, path: Path) -> dict[str, Tensor]:
-    """The tensors of a bare state_dict, out of the usual wrappings.
+def with_versions(tensors: Mapping[str, Tensor], versions: Mapping[str, Any]) -> dict[str, Tensor]:
+    """A state_dict as torch writes it: the tensors, and beside them the versions of the modules they belong to."""
+    state: OrderedDict[str, Tensor] = OrderedDict(tensors)
+    setattr(state, METADATA, OrderedDict(versions))
+    return state
 
-    Raises:
-        ModelFileError: There are none.
-    """
-    found = content
-    if isinstance(content, dict):
-        for wrapper in WRAPPERS:
-            if isinstance(content.get(wrapper), dict):
-                found = content[wrapper]
-                break
-    if isinstance(found, dict) and found and all(isinstance(value, Tensor) for value in found.values()):
-        return without_prefixes({str(key): value for key, value in found.items()})
-    what = f"a {type(content).__name__}"
-    if isinstance(content, dict):
-        what += f" with {', '.join(repr(key) for key in list(content)[:SHOWN])}" if content else ", empty"
-    raise ModelFileError(
-        f"{path} holds {what}: neither a checkpoint of ours nor a state_dict (a dict of tensors)",
-        "compressor.save_checkpoint(module, path, factory=...)",
-    )
+
+def versions_below(versions: Mapping[str, Any], prefix: str) -> dict[str, Any]:
+    """The versions of the modules under a prefix, by their names without it."""
+    root = prefix.removesuffix(".")
+    return {
+        name.removeprefix(root).removeprefix("."): said
+        for name, said in versions.items()
+        if not prefix or name == root or name.startswith(prefix)
+    }
 
 
 def load_tensors(module: nn.Module, tensors: Mapping[str, Tensor], where: str) -> None:
-    """Load a state_dict strictly.
+    """Load a state_dict strictly, as modules of its versions read it; without any, it is of this release's.
 
     Args:
         module: Changed in place.
@@ -69,25 +64,53 @@ def load_tensors(module: nn.Module, tensors: Mapping[str, Tensor], where: str) -
         where: What holds the tensors, for the message.
 
     Raises:
-        ModelFileError: Names or shapes differ; the first few are listed.
+        ModelFileError: Names, shapes or kinds differ; the first few are listed.
     """
     own = module.state_dict()
-    shapes = {key: list(value.shape) if isinstance(value, Tensor) else None for key, value in own.items()}
-    lacking = [key for key in own if key not in tensors]
-    extra = [key for key in tensors if key not in own]
-    different = [key for key in own if key in tensors and list(tensors[key].shape) != shapes[key]]
-    faults = [f"{key}: {list(tensors[key].shape)} in the file, {shapes[key]} in the network" for key in different]
-    faults += [f"{key} {shapes[key]} is missing in the file" for key in lacking]
-    faults += [f"{key} {list(tensors[key].shape)} is not in the network" for key in extra]
-    if faults:
+    faults, advice = _faults(own, tensors)
+    versions = {**getattr(own, METADATA, {}), **getattr(tensors, METADATA, {})}
+    try:
+        if any(isinstance(own.get(key), Tensor) and _is_coded(tensor, own[key]) for key, tensor in tensors.items()):
+            raise TypeError("integers where the network has weights")
+        # What doesn't fit by name may be an older release's, which the modules themselves can read.
+        module.load_state_dict(with_versions(tensors, versions))
+    except Exception as error:
+        faults = faults or [" ".join(str(error).split())]
         more = f"\n  ... and {len(faults) - SHOWN} more" if len(faults) > SHOWN else ""
         raise ModelFileError(
             f"{where} doesn't fit {type(module).__name__}, which the factory builds:\n  "
             + "\n  ".join(faults[:SHOWN])
             + more,
-            _advice(different, lacking, extra, tensors, own),
-        )
-    module.load_state_dict(dict(tensors))
+            advice,
+        ) from None
+
+
+def _faults(own: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> tuple[list[str], str]:
+    lacking = [key for key in own if key not in tensors]
+    extra = [key for key in tensors if key not in own]
+    different = [key for key in own if key in tensors and not fits(tensors[key], own[key])]
+    faults = [f"{key}: {_shape(tensors[key])} in the file, {_shape(own[key])} in the network" for key in different]
+    faults += [f"{key} {_shape(own[key])} is missing in the file" for key in lacking]
+    faults += [f"{key} {_shape(tensors[key])} is not in the network" for key in extra]
+    return faults, _advice(different, lacking, extra, tensors, own)
+
+
+def fits(tensor: Tensor, wanted: object) -> bool:
+    """Whether a tensor has the shape that a network wants, any where it isn't known yet, and numbers for numbers."""
+    if not isinstance(wanted, Tensor) or _is_coded(tensor, wanted):
+        return False
+    return is_lazy(wanted) or tensor.shape == wanted.shape
+
+
+def _is_coded(tensor: Tensor, wanted: Tensor) -> bool:
+    return wanted.is_floating_point() and not tensor.is_floating_point()
+
+
+def _shape(value: object) -> str:
+    if not isinstance(value, Tensor) or is_lazy(value):
+        return "of any shape"
+    kind = "" if value.is_floating_point() else f"{value.dtype} ".removeprefix("torch.")
+    return f"{kind}{list(value.shape)}"
 
 
 def _advice(
@@ -95,7 +118,7 @@ def _advice(
     lacking: list[str],
     extra: list[str],
     tensors: Mapping[str, Tensor],
-    own: Mapping[str, Tensor],
+    own: Mapping[str, Any],
 ) -> str:
     """Where only the last layer's outputs differ, the number of classes is what is wrong."""
     if (
@@ -103,6 +126,7 @@ def _advice(
         and not lacking
         and not extra
         and {key.rpartition(".")[0] for key in different} == {list(own)[-1].rpartition(".")[0]}
+        and tensors[different[0]].dim()
     ):
         return f"--factory-arg num_classes={tensors[different[0]].shape[0]}"
     return "another --factory or --factory-arg KEY=VALUE: those that built the network that was trained"

@@ -98,7 +98,12 @@ def test_torchscript(tmp_path: Path, module: nn.Module, expected: torch.Tensor) 
         warnings.simplefilter("ignore")
         traced = torch.jit.trace(module, IMAGES)
         torch.jit.save(traced, tmp_path / "m.pt")
-    torch.testing.assert_close(outputs(tmp_path / "m.pt"), expected)
+    for name in ("m.pt", "m.safetensors", "m.ckpt"):
+        (tmp_path / "m.pt").replace(tmp_path / name)
+        with pytest.raises(UntrustedError, match="is a TorchScript file"):
+            load_file(tmp_path / name)
+        torch.testing.assert_close(outputs(tmp_path / name, trust=True), expected)
+        (tmp_path / name).replace(tmp_path / "m.pt")
 
 
 def test_a_program_needs_trust_since_torch_reads_it_with_pickle(
@@ -133,7 +138,7 @@ def zip_of(name: str) -> bytes:
         (saved_bytes()[:-300], "is cut off"),
         (saved_bytes()[:2000], "is cut off"),
         (zip_of("some.txt"), "damaged|can't be loaded"),
-        (zip_of("x/constants.pkl"), "can't be loaded"),
+        (zip_of("x/constants.pkl"), "is a TorchScript file"),
         (b"\x80\x02", "damaged|pickle"),
     ],
 )

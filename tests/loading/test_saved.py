@@ -181,7 +181,7 @@ def test_missing_and_truncated_files(folder: Path, name: str) -> None:
     with pytest.raises(ModelFileError, match=name.replace(".", r"\.")):
         load_form(folder)
     (folder / name).unlink()
-    with pytest.raises(ModelFileError, match=r"can't be read|no file"):
+    with pytest.raises(ModelFileError, match="no file"):
         load_form(folder)
 
 
@@ -189,9 +189,9 @@ def test_missing_and_truncated_files(folder: Path, name: str) -> None:
     ("changes", "words"),
     [
         ({"version": 7}, "version 7, this release reads 1"),
-        ({"form": "statue"}, "no form that this release knows"),
-        ({"info": {"shape": 3}}, "info:"),
-        ({"form": "quantized"}, "quantization"),
+        ({"form": "statue"}, "form: got 'statue', wanted 'torch'"),
+        ({"info": {"shape": 3}}, "no setting 'info.shape'"),
+        ({"form": "quantized"}, "doesn't describe the quantized form"),
     ],
 )
 def test_a_description_that_does_not_fit(folder: Path, changes: dict[str, object], words: str) -> None:

@@ -1,11 +1,10 @@
-from pathlib import Path
-
 import pytest
 import torch
 from torch import nn
+from torchvision.models import mnasnet0_5
 
 from compressor.errors import ModelFileError
-from compressor.loading.weights import find_state_dict, load_tensors, state_of, untied, without_prefixes
+from compressor.loading.weights import load_tensors, state_of, untied
 
 W, B = torch.ones(2, 3), torch.zeros(2)
 PLAIN = {"0.weight": W, "0.bias": B}
@@ -13,35 +12,6 @@ PLAIN = {"0.weight": W, "0.bias": B}
 
 def net(outputs: int = 2, inputs: int = 3) -> nn.Module:
     return nn.Sequential(nn.Linear(inputs, outputs))
-
-
-@pytest.mark.parametrize(
-    "content",
-    [
-        PLAIN,
-        {"state_dict": PLAIN, "epoch": 3},
-        {"model": PLAIN},
-        {"model_state_dict": PLAIN, "optimizer": {"lr": 1}},
-        {f"module.{key}": value for key, value in PLAIN.items()},
-        {"state_dict": {f"_orig_mod.module.{key}": value for key, value in PLAIN.items()}},
-        {f"module._orig_mod.{key}": value for key, value in PLAIN.items()},
-    ],
-)
-def test_wrappings(content: object) -> None:
-    found = find_state_dict(content, Path("x.pt"))
-    assert list(found) == list(PLAIN)
-    assert found["0.weight"] is W
-
-
-def test_a_prefix_of_some_names_stays() -> None:
-    mixed = {"module.a": W, "b": B}
-    assert list(without_prefixes(mixed)) == ["module.a", "b"]
-
-
-@pytest.mark.parametrize("content", [3, [W], {}, {"epoch": 3}, {"state_dict": {"a": 1}}, W])
-def test_no_tensors(content: object) -> None:
-    with pytest.raises(ModelFileError, match="neither a checkpoint of ours nor a state_dict"):
-        find_state_dict(content, Path("x.pt"))
 
 
 def test_mismatches_are_listed() -> None:
@@ -92,3 +62,23 @@ def test_ties_are_written_once() -> None:
     assert ties == {"c": "a"}
     assert len({t.untyped_storage().data_ptr() for t in kept.values() if t.numel()}) == 3
     assert torch.equal(kept["view"], shared[1:])
+
+
+def test_the_versions_of_modules_survive_and_are_those_of_this_release_where_a_file_has_none() -> None:
+    network = mnasnet0_5(num_classes=2)
+    state = state_of(nn.DataParallel(network))
+    for tensors in (state, dict(state)):
+        again = mnasnet0_5(num_classes=2)
+        load_tensors(again, tensors, "x.pt")
+        assert torch.equal(again.get_parameter("layers.0.weight"), network.get_parameter("layers.0.weight"))
+
+
+def test_integers_are_not_taken_for_weights() -> None:
+    with pytest.raises(ModelFileError, match=r"0\.weight: int8 \[2, 3\] in the file, \[2, 3\] in the network"):
+        load_tensors(net(), {**PLAIN, "0.weight": W.to(torch.int8)}, "x.pt")
+
+
+def test_a_layer_whose_shape_is_not_known_yet_takes_the_file_s() -> None:
+    lazy = nn.Sequential(nn.LazyLinear(2))
+    load_tensors(lazy, PLAIN, "x.pt")
+    assert torch.equal(lazy.get_parameter("0.weight"), W)
