@@ -54,7 +54,8 @@ def _record(options: ModelOptions, threads: int, batch_size: int) -> StageRecord
             workdir=Path(folder),
             seed=options.seed,
         )
-        return snapshot(Path(options.model).stem, model, ctx, Path(folder), None).record
+        record = snapshot(Path(options.model).stem, model, ctx, Path(folder), None).record
+        return record.model_copy(update={"notes": list(model.info.notes)})
 
 
 def _print(path: str, record: StageRecord) -> None:
@@ -75,3 +76,5 @@ def _print(path: str, record: StageRecord) -> None:
     elif latency is not None:
         rows.append(("latency", latency.reason))
     print_table(path, ["", ""], rows)
+    for note in record.notes:
+        click.echo(f"note: {note}")

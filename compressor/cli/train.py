@@ -120,6 +120,8 @@ def _network(options: ModelOptions) -> TorchModel:
         loaded = options.load_model()
         if not isinstance(loaded, TorchModel) or loaded.info.factory is None:
             raise InputError(f"{options.model} can't be trained and written again without its factory", "--factory")
+        for note in loaded.info.notes:
+            click.echo(f"note: {note}")
         return loaded
     torch.manual_seed(options.seed)
     factory = parse_factory(options.model, parse_assignments(options.factory_args, "--factory-arg"))

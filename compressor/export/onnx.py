@@ -33,6 +33,8 @@ OUTPUT_NAMES = {EMBEDDING: "sentence_embedding"}
 OUTPUT_NAME = "logits"
 PREFIX = "compressor."
 NO_SPACE = 28
+# The newest operator set that torch's exporter of TorchScript knows.
+OLD_EXPORTER = 20
 
 
 def export_onnx(form: TorchForm, path: Path, example_inputs: tuple[Tensor, ...], *, opset: int = 20) -> OnnxModel:
@@ -114,6 +116,8 @@ def _to_proto(
 ) -> onnx.ModelProto:
     try:
         with quiet(), torch.no_grad():
+            if isinstance(module, torch.jit.ScriptModule):
+                return _script_to_proto(module, inputs, names, opset)
             program = torch.onnx.export(
                 module,
                 inputs,
@@ -135,6 +139,24 @@ def _to_proto(
     proto: onnx.ModelProto = program.model_proto
     _drop_traces(proto)
     return proto
+
+
+def _script_to_proto(
+    module: torch.jit.ScriptModule, inputs: tuple[Tensor, ...], names: tuple[list[str], str], opset: int
+) -> onnx.ModelProto:
+    """By torch's older exporter, which alone reads TorchScript; for measuring a file, not for an artifact."""
+    written = io.BytesIO()
+    torch.onnx.export(
+        module,
+        inputs,
+        written,
+        dynamo=False,
+        opset_version=min(opset, OLD_EXPORTER),
+        input_names=names[0],
+        output_names=[names[1]],
+        dynamic_axes={name: {0: "batch"} for name in (*names[0], names[1])},
+    )
+    return onnx.load_model_from_string(written.getvalue())
 
 
 def _drop_traces(proto: onnx.ModelProto) -> None:

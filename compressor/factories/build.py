@@ -1,6 +1,7 @@
 """A factory's name and arguments turned into a network."""
 
 import inspect
+import reprlib
 from collections.abc import Mapping
 from typing import Any
 
@@ -52,7 +53,7 @@ def build(ref: FactoryRef) -> nn.Module:
         raise InputError(
             f"'{ref.reference}' is a {type(factory).__name__}, not a callable", "--factory with a callable"
         )
-    given = ", ".join(f"{key}={value!r}" for key, value in ref.arguments.items())
+    given = ", ".join(f"{key}={reprlib.repr(value)}" for key, value in ref.arguments.items())[:500]
     with called(f"{ref.reference}({given}) fails", "another --factory or --factory-arg key=value"):
         try:
             module = factory(**ref.arguments)

@@ -117,7 +117,7 @@ def info_of(content: Mapping[str, Any], path: Path) -> ModelInfo:
     Raises:
         ModelFileError: Another version, or fields that don't fit.
     """
-    if content.get("version") != VERSION:
+    if content.get("version") is True or content.get("version") != VERSION:
         raise ModelFileError(
             f"{path} is a checkpoint of version {shown(content.get('version'))}, this release reads {VERSION}",
             "install the release of compressor that wrote it",

@@ -95,6 +95,13 @@ class Job:
         )
 
     @property
+    def file_notes(self) -> list[str]:
+        """What was chosen while the model files were read."""
+        student = (self.student,) if isinstance(self.student, TorchModel) else ()
+        forms = (self.model, *(teacher.model for teacher in self.teachers), *student)
+        return [note for form in forms for note in form.info.notes]
+
+    @property
     def all_teachers(self) -> tuple[Teacher, ...]:
         """The teachers given, else the reference."""
         return self.teachers or (Teacher(self.model),)
@@ -104,11 +111,13 @@ def prepared(job: Job) -> Job:
     """The job with its device found, its model described by its data, its stages cut and shortened.
 
     Raises:
-        PlanError: ``stop_before`` names no stage of the profile, or no stage is left.
+        PlanError: ``stop_before`` names no stage of the profile, no stage is left, or the network is TorchScript.
         MissingError: The device isn't here.
         InputError: The student can't be built.
         DataError: A network's file and the data disagree on shape, normalisation or classes.
     """
+    for form in (job.model, job.student):
+        _check_can_learn(form)
     data = fitted(job.data, job.model.info)
     job = replace(job, device=torch_device(job.device), data=data, model=_described(job.model, data, job.task))
     for info in (job.model.info, *(teacher.model.info for teacher in job.teachers)):
@@ -132,6 +141,15 @@ def prepared(job: Job) -> Job:
     notes += extra_outputs(job.model, job.data, job.task)
     job = replace(job, data=replace(job.data, notes=(*job.data.notes, *notes)))
     return replace(job, profile=replace(job.profile, stages=stages))
+
+
+def _check_can_learn(form: TorchModel | str | None) -> None:
+    if isinstance(form, TorchModel) and isinstance(form.module, torch.jit.ScriptModule):
+        raise PlanError(
+            f"{form.info.source} is TorchScript: a finished program, whose layers can be neither pruned nor captured "
+            "for quantization; it can teach and be measured",
+            f"--teacher {form.info.source} --trust, and as the model a checkpoint of a network to train",
+        )
 
 
 def torch_device(name: str) -> str:

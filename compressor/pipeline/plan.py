@@ -78,7 +78,7 @@ def plan(job: Job, progress: ShowProgress = silent) -> Plan:
         )
         for one in rehearsed
     ]
-    return Plan(lines, [*job.data.notes, *teacher_notes(job)], seconds, memory)
+    return Plan(lines, [*job.file_notes, *job.data.notes, *teacher_notes(job)], seconds, memory)
 
 
 def teacher_notes(job: Job) -> list[str]:

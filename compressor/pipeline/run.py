@@ -118,7 +118,7 @@ def _report(job: Job, arm: Arm, control: Arm, status: Status | None, notes: list
         ratios=ratios(records),
         budget=checks,
         peak_memory_bytes=peak_memory(),
-        notes=notes,
+        notes=[*job.file_notes, *notes],
     )
 
 
