@@ -149,7 +149,7 @@ def _script_to_proto(
     torch.onnx.export(
         module,
         inputs,
-        written,
+        written,  # type: ignore[arg-type]
         dynamo=False,
         opset_version=min(opset, OLD_EXPORTER),
         input_names=names[0],
