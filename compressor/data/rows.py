@@ -1,17 +1,20 @@
 """Files of texts as rows: CSV, JSON lines, Parquet, and what the ``datasets`` library saved."""
 
-import csv
+import codecs
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from compressor.data.delimited import delimited_rows
+from compressor.data.parquet import parquet_rows
 from compressor.data.saved_dataset import is_saved_dataset, saved_rows, saved_splits
 from compressor.errors import DataError
-from compressor.extras import require
 from compressor.reading import parse_json
 
 SUFFIXES = (".csv", ".tsv", ".jsonl", ".parquet")
 NAMES = {"train": ("train",), "validation": ("validation", "val", "valid", "dev"), "test": ("test",)}
+# Bytes at a file's start by which its encoding is told.
+LOOKED_AT = 4096
 Row = dict[str, Any]
 
 
@@ -55,35 +58,32 @@ def rows_of(path: Path) -> Iterator[Row]:
     if not path.is_file():
         raise DataError(f"no file {path}", "check the path")
     if path.suffix == ".parquet":
-        library = require("pyarrow.parquet")
-        try:
-            table = library.read_table(path)
-        except (OSError, ValueError) as error:
-            raise DataError(f"{path} is not Parquet: {error}", "write or fetch it again") from None
-        yield from table.to_pylist()
+        yield from parquet_rows(path)
         return
+    hint = "iconv -f latin1 -t utf8, or whatever wrote it to UTF-8"
     try:
-        with path.open(encoding="utf-8-sig", newline="") as file:
+        with path.open(encoding=_encoding(path), newline="") as file:
             if path.suffix == ".jsonl":
                 yield from _json_lines(path, file)
             else:
-                # A field may be a whole article.
-                csv.field_size_limit(2**31 - 1)
-                yield from _csv_rows(
-                    path, csv.DictReader(file, delimiter="\t" if path.suffix == ".tsv" else ",", strict=True)
-                )
+                yield from delimited_rows(path, file.read())
     except UnicodeDecodeError as error:
-        raise DataError(f"{path} is not UTF-8 at byte {error.start}", "iconv -f latin1 -t utf8") from None
-    except csv.Error as error:
-        raise DataError(f"{path} is not CSV: {error}", "quote fields that hold commas or quotes") from None
+        raise DataError(f"{path} is not UTF-8 at byte {error.start}", hint) from None
 
 
-def _csv_rows(path: Path, rows: Iterator[Row]) -> Iterator[Row]:
-    for number, row in enumerate(rows, start=1):
-        # Where the reader puts what the header has no name for.
-        if None in row:
-            raise DataError(f"{path}, row {number} has more fields than the header", "quote fields that hold commas")
-        yield row
+def _encoding(path: Path) -> str:
+    """UTF-8, or UTF-16 where the file's first bytes say so.
+
+    Raises:
+        DataError: Every second byte is 0, as in UTF-16 without its mark.
+    """
+    with path.open("rb") as file:
+        start = file.read(LOOKED_AT)
+    if start[:2] in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE):
+        return "utf-16"
+    if b"\0" in start:
+        raise DataError(f"{path} has bytes that are 0, as UTF-16 has, and no mark of it", "iconv -f utf-16le -t utf8")
+    return "utf-8-sig"
 
 
 def _json_lines(path: Path, lines: Iterator[str]) -> Iterator[Row]:

@@ -18,6 +18,7 @@ from compressor.data.splits import data_from_source
 from compressor.data.texts import TextSplit
 from compressor.data.words import tag_names, tagged, untagged
 from compressor.errors import DataError, did_you_mean
+from compressor.faults import shown
 
 ARGUMENTS = ("text", "pair", "tokens", "label", "target", "tags")
 INPUTS = ARGUMENTS[:3]
@@ -169,6 +170,10 @@ def _label(row: Row, column: str, file: Path, number: int) -> str:
     value = row.get(column)
     if value is None or value == "":
         raise DataError(f"{file}, row {number}: no {column}", "remove the row, or give its label")
+    if not isinstance(value, str | int | float) or value != value:
+        raise DataError(
+            f"{file}, row {number}: {column} is {shown(value)}, wanted a text or a number", "repair the row"
+        )
     return label_name(value)
 
 
@@ -191,7 +196,7 @@ def _text(row: Row, column: str, file: Path, number: int) -> str:
     if value is None:
         raise DataError(f"{file}, row {number}: no {column}", "remove the row, or give it a text; '' is one")
     if not isinstance(value, str):
-        raise DataError(f"{file}, row {number}: {column} is {value!r}, wanted text", "--data-arg text=COLUMN")
+        raise DataError(f"{file}, row {number}: {column} is {shown(value)}, wanted text", "--data-arg text=COLUMN")
     return value
 
 

@@ -10,6 +10,7 @@ import torch
 
 from compressor.data import Data
 from compressor.data.load import load_data
+from compressor.data.rows import rows_of
 from compressor.data.tables import is_table, text_table, texts_alone
 from compressor.data.texts import TextSplit
 from compressor.errors import DataError
@@ -130,7 +131,7 @@ def test_the_fingerprint_follows_texts_labels_and_splits(tmp_path: Path) -> None
         ("a.csv", b"text,label\na\n", r"a\.csv, row 1: no label"),
         ("a.csv", b'text,label\n"a,good\n', "is not CSV"),
         ("a.csv", "text,label\nschön,good\n".encode("latin1"), r"is not UTF-8 at byte 14"),
-        ("a.parquet", b"no parquet at all", "is not Parquet"),
+        ("a.parquet", b"no parquet at all", "read as Parquet"),
         ("a.csv", b"text,label\na,good\nb,good\n", "one class only, 'good'"),
     ],
 )
@@ -174,3 +175,25 @@ def test_single_texts_alone_are_paired_where_pairs_are_read_apart(tmp_path: Path
     assert (pairs.texts, pairs.pairs) == (("a", "c"), ("b", "d"))
     with pytest.raises(DataError, match="no column 'other'"):
         texts_alone(path, {"text": "one", "pair": "other"})
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "words"),
+    [
+        ("a.csv", "text,label\na,b\n".encode("utf-16-le"), "bytes that are 0, as UTF-16 has"),
+        ("a.jsonl", b'{"text": "\\ud800", "label": 1}\n', "line 1 is not JSON: unexpected end of hex escape"),
+        ("a.jsonl", b'{"text": "a", "label": ' + b"[" * 100_000, "nested too deep|not JSON"),
+        ("a.jsonl", b'{"text": "a", "label": ' + b"9" * 5000 + b"}\n", "not JSON|thousands|no label|digits"),
+        ("a.jsonl", b'{"text": "a", "label": [1]}\n', r"row 1: label is \[1\], wanted a text or a number"),
+        ("a.jsonl", b'{"text": "a", "label": NaN}\n', "row 1: label is nan"),
+    ],
+)
+def test_tables_of_strangers(tmp_path: Path, name: str, content: bytes, words: str) -> None:
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(DataError, match=words):
+        load_data(str(tmp_path / name))
+
+
+def test_utf16_that_says_so_is_read(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_bytes("text,label\nä,1\n".encode("utf-16"))
+    assert list(rows_of(tmp_path / "a.csv")) == [{"text": "ä", "label": "1"}]
