@@ -32,6 +32,7 @@ def parquet_rows(path: Path) -> Iterator[dict[str, Any]]:
         largest = max((group.total_byte_size for group in groups), default=1)
         taken = 0
         for batch in file.iter_batches(max(1, min(MOST_TOGETHER, AT_ONCE // max(1, largest)))):
+            batch.validate(full=True)
             taken += batch.nbytes
             check_bytes(taken, f"{path}, unpacked,", AGAIN)
             yield from batch.to_pylist()

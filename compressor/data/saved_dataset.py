@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from compressor.data.bounds import MOST_ROWS, check_bytes, parsed_as
 from compressor.errors import DataError
 from compressor.extras import require
 from compressor.reading import read_json
@@ -54,7 +55,7 @@ def saved_rows(folder: Path) -> list[dict[str, Any]]:
     features = _read(folder / INFO, "features")
     if _read(folder / STATE, "_indices_data_files", needed=False):
         raise DataError(f"{folder} holds rows and, apart, which of them count, as old releases wrote it", AGAIN)
-    tables = []
+    rows: list[dict[str, Any]] = []
     for listed in _read(folder / STATE, "_data_files"):
         name = listed.get("filename") if isinstance(listed, Mapping) else None
         if not isinstance(name, str):
@@ -64,14 +65,19 @@ def saved_rows(folder: Path) -> list[dict[str, Any]]:
             raise DataError(
                 f"{folder / STATE} names {file.name}, which isn't there", f"copy the folder again, whole, or {AGAIN}"
             )
+        again = f"copy it again, or {AGAIN}"
+        check_bytes(file.stat().st_size, str(file), again)
         content = file.read_bytes()
-        try:
-            tables.append(library.ipc.open_stream(content).read_all())
-        except (library.ArrowException, OSError) as error:
-            raise DataError(f"{file} is no Arrow stream, or damaged: {error}", f"copy it again, or {AGAIN}") from None
+        with parsed_as("an Arrow stream", file, again):
+            for batch in library.ipc.open_stream(content):
+                # Nothing else looks at its offsets, and reading beyond them ends the process.
+                batch.validate(full=True)
+                check_bytes(batch.nbytes, f"a batch of {file}", again)
+                if len(rows) + batch.num_rows > MOST_ROWS:
+                    raise DataError(f"{file} has more than {MOST_ROWS} rows", again)
+                rows += batch.to_pylist()
         if not content.endswith(END):
-            raise DataError(f"{file} is cut off: its end is missing", f"copy it again, or {AGAIN}")
-    rows = [row for table in tables for row in table.to_pylist()]
+            raise DataError(f"{file} is cut off: its end is missing", again)
     named = {column: spec for column, spec in features.items() if class_names_in(spec)}
     for number, row in enumerate(rows, start=1):
         for column, spec in named.items():

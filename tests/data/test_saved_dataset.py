@@ -6,6 +6,7 @@ labels withheld) and unsupervised (3), of a text, a ClassLabel and a number.
 
 import json
 import shutil
+import struct
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -33,7 +34,7 @@ def texts_of(split: object) -> TextSplit:
     return split
 
 
-def save(folder: Path, columns: dict[str, list[Any]], features: Mapping[str, Any]) -> Path:
+def save(folder: Path, columns: dict[str, Any], features: Mapping[str, Any]) -> Path:
     """One split in the library's layout."""
     folder.mkdir(parents=True)
     table = pyarrow.table(columns)
@@ -114,9 +115,9 @@ ARROW = "data-00001-of-00002.arrow"
         (lambda f: change(f / "train" / "state.json", _data_files=["x"]), "names no file"),
         (lambda f: change(f / "train" / "state.json", _indices_data_files=[{"filename": "x"}]), "as old releases"),
         (lambda f: (f / "train" / ARROW).unlink(), f"names {ARROW}, which isn't there"),
-        (lambda f: (f / "train" / ARROW).write_bytes(b""), f"{ARROW} is no Arrow stream"),
-        (lambda f: (f / "train" / ARROW).write_bytes(b"text, no arrow"), f"{ARROW} is no Arrow stream"),
-        (lambda f: cut(f / "train" / ARROW, 100), f"{ARROW} is no Arrow stream, or damaged"),
+        (lambda f: (f / "train" / ARROW).write_bytes(b""), f"{ARROW} can't be read as an Arrow stream"),
+        (lambda f: (f / "train" / ARROW).write_bytes(b"text, no arrow"), f"{ARROW} can't be read as an Arrow stream"),
+        (lambda f: cut(f / "train" / ARROW, 100), f"{ARROW} can't be read as an Arrow stream"),
         (lambda f: cut(f / "train" / ARROW, 8), f"{ARROW} is cut off"),
         (
             lambda f: change(f / "train" / "dataset_info.json", features={"mood": {**MOODS, "names": ["sad"]}}),
@@ -130,6 +131,16 @@ def test_damage_is_named(spoil: Callable[[Path], Any], words: str, tmp_path: Pat
     with pytest.raises(CompressError, match=words) as caught:
         read(folder, label="mood")
     assert caught.value.hint
+
+
+def test_offsets_beyond_the_file_are_not_followed(tmp_path: Path) -> None:
+    folder = save(tmp_path / "far", {"text": ["a", "b"], "label": [0, 1]}, {"label": MOODS})
+    (file,) = folder.glob("*.arrow")
+    own, far = struct.pack("<3i", 0, 1, 2), struct.pack("<3i", 0, 2**30, 2**31 - 1)
+    assert file.read_bytes().count(own) == 1
+    file.write_bytes(file.read_bytes().replace(own, far))
+    with pytest.raises(DataError, match=r"arrow can't be read as an Arrow stream"):
+        saved_rows(folder)
 
 
 def test_a_row_without_a_label_is_named(tmp_path: Path) -> None:
