@@ -49,10 +49,16 @@ def groups_of(trace: Trace) -> list[Group]:
     for root, places in where.items():
         alike.setdefault(tuple(places), []).append(root)
     return [
-        Group(np.array(roots), min(count for _, _, count in places), tuple(name for name, _, _ in places))
+        Group(np.array(roots), _unit(places), tuple(name for name, _, _ in places))
         for places, roots in alike.items()
         if places
     ]
+
+
+def _unit(places: tuple[tuple[str, int, int], ...]) -> int:
+    """Of a grouped convolution's inputs a set has one in each group: its outputs say how many there are."""
+    rows = [count for _, at, count in places if at == 0]
+    return min(rows or [count for _, _, count in places])
 
 
 class Ranking:

@@ -274,6 +274,13 @@ def _shuffled(call: Any) -> list[Axes]:
     return [(axes[0], repeated(inner, groups), *axes[2:])]
 
 
+def _strided(call: Any) -> list[Axes] | None:
+    """Pooling sets the strides of its output so; its shape is as it was."""
+    axes: Axes = call.axes(call.argument("self"))
+    return [axes] if list(call.argument("size")) == list(call.outputs[0].shape) and len(axes) == call.outputs[
+        0].dim() and call.func._schema.name.endswith("_") else None
+
+
 def _columns(call: Any) -> list[Axes]:
     axes = call.axes(call.argument("self"))
     return [(*axes[:-3], repeated(axes[-3], prod(call.argument("kernel_size"))), None)]
@@ -305,6 +312,7 @@ RULES: dict[str, Callable[[Any], list[Axes] | None]] = {
     "index_select": _chosen,
     **dict.fromkeys(("pixel_shuffle", "pixel_unshuffle"), _pixels),
     **dict.fromkeys(("channel_shuffle", "native_channel_shuffle"), _shuffled),
+    "as_strided_": _strided,
     "im2col": _columns,
     "unfold": _windows,
 }
