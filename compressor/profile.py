@@ -292,8 +292,9 @@ def _assign(table: dict[str, Any], path: Sequence[str], value: Any, settings: ty
             if other != key:
                 table.pop(other, None)
     if not rest:
+        # Whoever types a limit means it.
+        table.pop("nearest", None)
         table[key] = value
         return
-    inner = table.get(key)
-    table[key] = dict(inner) if isinstance(inner, dict) else {}
+    table[key] = dict(inner) if isinstance(inner := table.get(key), dict) else {}
     _assign(table[key], rest, value, faults.table_at(settings, [key]) if settings is not None else None)

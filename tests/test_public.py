@@ -12,7 +12,7 @@ import pytest
 
 import compressor
 
-HEAVY = ("torch", "onnx", "onnxruntime", "pydantic", "accelerate", "torch_pruning", "numpy", "rich")
+HEAVY = ("torch", "onnx", "onnxruntime", "pydantic", "accelerate", "numpy", "rich")
 
 
 def loaded_by(code: str) -> set[str]:

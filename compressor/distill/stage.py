@@ -31,6 +31,10 @@ from compressor.training import TrainSettings, evaluate
 class StudentBudget(Budget):
     """What the student may have: ``macs`` and ``params``, which are known before it is trained."""
 
+    nearest: bool = Field(
+        default=False, description="where no relative is so small, the smallest there is, and say so; else refuse"
+    )
+
     def limits(self) -> dict[str, float]:
         """The limits that are set."""
         return {key: value for key in ("macs", "params") if (value := getattr(self, key)) is not None}
@@ -134,7 +138,7 @@ class Distill(Stage):
         if self.student == "same":
             return same_architecture(model)
         if self.student == "auto" and is_text_network(model.info.factory):
-            return fewer_layers(model, self.budget.limits(), self.choice, ctx)
+            return fewer_layers(model, self.budget.limits(), self.choice, ctx, nearest=self.budget.nearest)
         if self.student == "auto":
-            return auto_student(model, self.budget.limits(), ctx)
+            return auto_student(model, self.budget.limits(), ctx, nearest=self.budget.nearest)
         return named_student(self.student, model, ctx.seed)

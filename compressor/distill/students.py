@@ -71,7 +71,7 @@ def named_student(name: str, reference: TorchModel, seed: int) -> Chosen:
     return Chosen(_fresh(ref, reference, seed), f"{ref.reference}, as asked")
 
 
-def auto_student(reference: TorchModel, budget: dict[str, float], ctx: RunContext) -> Chosen:
+def auto_student(reference: TorchModel, budget: dict[str, float], ctx: RunContext, *, nearest: bool = False) -> Chosen:
     """The relative with the most MACs among those within the budget.
 
     Relatives are the same factory with its width and depth arguments scaled down, or the smaller
@@ -83,6 +83,7 @@ def auto_student(reference: TorchModel, budget: dict[str, float], ctx: RunContex
         reference: What is made smaller.
         budget: ``{"macs": .., "params": ..}``, as fractions of the reference or counts; may be empty.
         ctx: Gives example inputs and the seed.
+        nearest: Take the smallest relative where none is within the budget.
 
     Raises:
         BudgetError: Relatives exist, but none fits.
@@ -97,16 +98,22 @@ def auto_student(reference: TorchModel, budget: dict[str, float], ctx: RunContex
         name = reference.info.factory.reference
         return _as_it_is(reference, f"{name} has no width or depth argument and no smaller relative")
     fitting = [entry for entry in relatives if all(entry[1][key] <= limit for key, limit in limits.items())]
+    within = "the most MACs within the budget"
     if not fitting:
-        smallest = min((cost for _, cost, _ in relatives), key=lambda cost: cost[next(iter(limits))])
-        raise _nothing_fits(f"relative of {reference.info.factory.reference}", limits, smallest, full)
+        smallest = min(relatives, key=lambda entry: entry[1][next(iter(limits))])
+        missed = _nothing_fits(f"relative of {reference.info.factory.reference}", limits, smallest[1], full)
+        if not nearest:
+            raise missed
+        if smallest[1][next(iter(limits))] >= full[next(iter(limits))]:
+            return _as_it_is(reference, f"{missed.message}, and none is smaller than the reference")
+        fitting, within = [smallest], f"the smallest ({missed.message})"
     most = max(entry[1]["macs"] for entry in fitting)
     close = [entry for entry in fitting if entry[1]["macs"] >= 0.9 * most]
     ref, cost, _ = min(close, key=lambda entry: (entry[2], -entry[1]["macs"]))
     arguments = ", ".join(f"{key}={value}" for key, value in ref.arguments.items())
     reason = (
         f"{ref.reference}({arguments}): {cost['macs'] / full['macs']:.0%} of the reference's MACs, "
-        f"{cost['params'] / full['params']:.0%} of its parameters; the most MACs within the budget "
+        f"{cost['params'] / full['params']:.0%} of its parameters; {within} "
         f"among {len(relatives)} relatives"
     )
     return Chosen(_fresh(ref, reference, ctx.seed), reason)
@@ -119,7 +126,9 @@ def some_layers(reference: TorchModel, layers: int | Sequence[int], choice: Choi
     return Chosen(student, f"layers {listed} of the reference, with their weights", weighted=True)
 
 
-def fewer_layers(reference: TorchModel, budget: dict[str, float], choice: Choice, ctx: RunContext) -> Chosen:
+def fewer_layers(
+    reference: TorchModel, budget: dict[str, float], choice: Choice, ctx: RunContext, *, nearest: bool = False
+) -> Chosen:
     """The text network of the most layers, but fewer than the reference's, that is within the budget.
 
     Args:
@@ -127,6 +136,7 @@ def fewer_layers(reference: TorchModel, budget: dict[str, float], choice: Choice
         budget: ``{"macs": .., "params": ..}``, as fractions of the reference or counts; may be empty.
         choice: Which layers stay.
         ctx: Gives example inputs.
+        nearest: Take a single layer where even that is too much.
 
     Raises:
         BudgetError: A single layer is too much.
@@ -139,10 +149,11 @@ def fewer_layers(reference: TorchModel, budget: dict[str, float], choice: Choice
     limits = _limits(budget, full)
     for count in range(have - 1, 0, -1):
         cost = _cost(shallower(reference, count, "spread", ctx)[0].module, inputs)
-        if all(cost[key] <= limit for key, limit in limits.items()):
+        fits = all(cost[key] <= limit for key, limit in limits.items())
+        if fits or (nearest and count == 1):
             chosen = some_layers(reference, count, choice, ctx)
-            share = f"{cost['macs'] / full['macs']:.0%} of its MACs; the most layers within the budget"
-            return replace(chosen, reason=f"{chosen.reason}: {share}")
+            why = "the most layers within the budget" if fits else "the budget asks for less than a single layer"
+            return replace(chosen, reason=f"{chosen.reason}: {cost['macs'] / full['macs']:.0%} of its MACs; {why}")
     raise _nothing_fits("number of layers", limits, cost, full)
 
 

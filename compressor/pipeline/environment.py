@@ -13,7 +13,6 @@ PACKAGES = (
     "torch",
     "onnx",
     "onnxruntime",
-    "torch-pruning",
     "accelerate",
     "numpy",
     "torchvision",

@@ -5,7 +5,7 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
-from pydantic import model_validator
+from pydantic import Field, model_validator
 from torch import Tensor, nn
 
 from compressor.context import RunContext
@@ -17,6 +17,8 @@ from compressor.runners import OnnxRunner, available
 from compressor.target import Budget
 
 HIGHEST, PRECISION = 0.97, 0.005
+# What is out of reach is come near to: to the last hundredth would cost half the channels that are left.
+NEAR = 1.02
 BY_CLOCK = ("latency", "latency_ms")
 Prune = Callable[[nn.Module, float], object]
 
@@ -24,9 +26,14 @@ Prune = Callable[[nn.Module, float], object]
 class PruneBudget(Budget):
     """What may remain after pruning: exactly one of macs, params, size, size_mb, latency, latency_ms."""
 
+    nearest: bool = Field(
+        default=False,
+        description="where the network can't be made so small, as small as it can be, and say so; else refuse",
+    )
+
     @model_validator(mode="after")
     def _one_limit(self) -> "PruneBudget":
-        limits = self.model_dump(exclude_none=True)
+        limits = self._limits()
         if "score_drop" in limits or len(limits) != 1:
             raise ValueError("wanted exactly one of macs, params, size, size_mb, latency, latency_ms")
         return self
@@ -34,12 +41,15 @@ class PruneBudget(Budget):
     @property
     def name(self) -> str:
         """The one that is set."""
-        return next(iter(self.model_dump(exclude_none=True)))
+        return next(iter(self._limits()))
 
     @property
     def limit(self) -> float:
         """Its value, as typed."""
-        return float(next(iter(self.model_dump(exclude_none=True).values())))
+        return next(iter(self._limits().values()))
+
+    def _limits(self) -> dict[str, float]:
+        return self.model_dump(exclude_none=True, exclude={"nearest"})
 
 
 def check_measurable(budget: PruneBudget, ctx: RunContext) -> None:
@@ -56,7 +66,7 @@ def check_measurable(budget: PruneBudget, ctx: RunContext) -> None:
         )
 
 
-def find_ratio(model: TorchModel, budget: PruneBudget, ctx: RunContext, prune: Prune) -> float:
+def find_ratio(model: TorchModel, budget: PruneBudget, ctx: RunContext, prune: Prune) -> tuple[float, str]:
     """The smallest ratio whose pruned copy is within the budget, by bisection.
 
     Fractions are of the run's reference; size and latency are those of the exported float file.
@@ -66,6 +76,9 @@ def find_ratio(model: TorchModel, budget: PruneBudget, ctx: RunContext, prune: P
         budget: One limit.
         ctx: Gives the reference and example inputs.
         prune: Prunes a module in place by a ratio.
+
+    Returns:
+        The ratio, and what there is to say where ``budget.nearest`` stands for a budget out of reach.
 
     Raises:
         BudgetError: Even the highest ratio stays above; holds what it reaches.
@@ -83,24 +96,26 @@ def find_ratio(model: TorchModel, budget: PruneBudget, ctx: RunContext, prune: P
     relative = budget.name in ("macs", "params", "size", "latency") and budget.limit <= 1
     limit = budget.limit * cost(ctx.reference.module) if relative else budget.limit
     if cost(model.module) <= limit:
-        return 0.0
+        return 0.0, ""
     low, high = 0.0, HIGHEST
     smallest = cost_at(high)
+    said = ""
     if smallest > limit:
         unit = smallest / (limit / budget.limit)
-        raise BudgetError(
+        why = (
             f"prune.budget.{budget.name} = {budget.limit:g} can't be reached: "
-            f"removing {HIGHEST:.0%} of every layer's channels still leaves {unit:.3g}",
-            unit,
-            f"--set prune.budget.{budget.name}={unit * 1.05:.2g}",
+            f"removing {HIGHEST:.0%} of every layer's channels still leaves {unit:.3g}"
         )
+        if not budget.nearest:
+            raise BudgetError(why, unit, f"--set prune.budget.{budget.name}={unit * 1.05:.2g}")
+        limit, said = smallest * NEAR, f"{why}; the nearest is taken"
     while high - low > PRECISION:
         middle = (low + high) / 2
         if cost_at(middle) <= limit:
             high = middle
         else:
             low = middle
-    return high
+    return high, said
 
 
 def _cost(model: TorchModel, name: str, ctx: RunContext, inputs: tuple[Tensor, ...]) -> float:

@@ -9,11 +9,12 @@ import numpy as np
 from torch import Tensor, nn
 
 from compressor.errors import PlanError
-from compressor.prune.graph.cut import CONVOLUTIONS, PARAMETRIZED, every_tensor, stays
+from compressor.prune.graph.cut import CONVOLUTIONS, PARAMETRIZED, stays
 from compressor.prune.graph.follow import Followed, cut_to
 from compressor.prune.graph.groups import Mask, Ranking
 from compressor.prune.graph.labels import Axis, Ids
-from compressor.prune.graph.trace import OUTPUTS, Trace, traced
+from compressor.prune.graph.trace import OUTPUTS, Trace
+from compressor.prune.graph.tracing import traced
 from compressor.prune.importance import Importance
 from compressor.prune.outcome import PruneReport
 

@@ -72,10 +72,13 @@ class Prune(Stage):
         """Find the ratio where no clock is needed for it, prune by it, and forward."""
         if self.budget is not None:
             check_measurable(self.budget, ctx)
+        said = ""
         if self.budget is None or self.budget.name in BY_CLOCK:
             ratio = self.ratio or 0.5
         else:
-            ratio = find_ratio(model, self.budget, ctx, lambda module, part: self._prune(module, part, ctx, model.info))
+            ratio, said = find_ratio(
+                model, self.budget, ctx, lambda module, part: self._prune(module, part, ctx, model.info)
+            )
         # Already within the budget nothing is removed; that something could be is of no interest then.
         trial = copy.deepcopy(model.module)
         report = self._prune(trial, ratio, ctx, model.info) if ratio else PruneReport({}, {})
@@ -84,9 +87,9 @@ class Prune(Stage):
         if ratio and not report.removed:
             raise PlanError(f"prune: no layer can lose channels: {_listed(report.kept)}", "leave out the prune stage")
         total = _channels(model.module)
-        self._refuse_little(self._asked(model.module, ratio) / total, total, trial, report.kept)
+        little = self._little(self._asked(model.module, ratio) / total, total, trial, report.kept) if ratio else []
         layers = len(report.removed.keys() - {STREAM})
-        notes = [f"{layers} layers can lose channels", f"left alone: {_listed(report.kept)}"]
+        notes = [*_nonempty(said), *little, f"{layers} layers can lose channels", f"left alone: {_listed(report.kept)}"]
         scored = (self.train.epochs + 2 + 2 * self.steps) * len(ctx.data.validation)
         return Rehearsal(
             TorchModel(trial, narrowed(model.info, trial), model.builder),
@@ -104,8 +107,8 @@ class Prune(Stage):
             "params_before": count_params(module),
             "validation_before": evaluate(module, ctx).value,
         }
-        ratio = self._ratio(model, ctx)
-        notes = []
+        ratio, said = self._ratio(model, ctx)
+        notes = _nonempty(said)
         if ratio:
             total, asked = _channels(module), self._asked(module, ratio)
             kept: dict[str, str] = {}
@@ -116,7 +119,7 @@ class Prune(Stage):
                 reestimate_batchnorm(module, ctx)
                 metrics.setdefault("validation_pruned", evaluate(module, ctx).value)
                 if step == self.steps - 1:
-                    self._refuse_little(asked / total, total, module, kept)
+                    notes += self._little(asked / total, total, module, kept)
                     notes.append(f"left alone: {_listed(kept)}")
                 name = "recover" if self.steps == 1 else f"recover-{step + 1}"
                 result = recover(module, ctx, self._share(step), self.kd, name=name, keep_better_start=True)
@@ -135,16 +138,16 @@ class Prune(Stage):
         info = narrowed(model.info, module)
         return StageResult(TorchModel(module, info, model.builder), metrics, notes)
 
-    def _ratio(self, model: TorchModel, ctx: RunContext) -> float:
+    def _ratio(self, model: TorchModel, ctx: RunContext) -> tuple[float, str]:
         if self.budget is None:
-            return self.ratio or 0.5
+            return self.ratio or 0.5, ""
         budget = self.budget
 
-        def search() -> float:
+        def search() -> tuple[float, str]:
             cpu = TorchModel(copy.deepcopy(model.module).cpu(), model.info)
             return find_ratio(cpu, budget, ctx, lambda module, ratio: self._prune(module, ratio, ctx, model.info))
 
-        return ctx.decisions.settle("ratio", search, setting="prune.ratio")
+        return ctx.decisions.settle_because("ratio", search, setting="prune.ratio")
 
     def _prune(
         self, module: nn.Module, ratio: float, ctx: RunContext, info: ModelInfo, step: int | None = None
@@ -220,21 +223,28 @@ class Prune(Stage):
         epochs = self.train.epochs // self.steps + (step < self.train.epochs % self.steps)
         return self.train.model_copy(update={"epochs": epochs})
 
-    def _refuse_little(self, ratio: float, before: float, module: nn.Module, kept: dict[str, str]) -> None:
-        """A prune that did nothing, or under half of what was asked, is a failure, not a result."""
+    def _little(self, ratio: float, before: float, module: nn.Module, kept: dict[str, str]) -> list[str]:
+        """What to say of a prune under half of what was asked; one that did nothing is a failure, not a result."""
         removed = 1 - _channels(module) / before
-        if self.budget is None and removed < ratio / 2:
+        if self.budget is not None or removed >= ratio / 2:
+            return []
+        said = f"prune: asked to remove {ratio:.0%} of the channels, only {removed:.0%} could go"
+        if removed <= 0:
             raise StageError(
-                f"prune: asked to remove {ratio:.0%} of the channels, only {removed:.0%} could go; "
-                f"blocked: {_listed(kept)}",
+                f"{said}; blocked: {_listed(kept)}",
                 "a smaller target.channel_multiple, a smaller prune.ratio, or fewer layers in prune.skip",
             )
+        return [said]
 
 
 def _channels(module: nn.Module) -> float:
     if is_transformer(module):
         return width_in_blocks(module)
     return sum(int(m.weight.shape[0]) for m in module.modules() if isinstance(m, nn.Conv2d | nn.Linear))
+
+
+def _nonempty(said: str) -> list[str]:
+    return [said] if said else []
 
 
 def _of_width(report: PruneReport) -> list[str]:

@@ -125,7 +125,7 @@ def _keep_gains(current: dict[str, Tensor], replaced: dict[int, Tensor], trace: 
 
 def _bind(module: nn.Module, binding: Binding, count: int, undo: Undo) -> None:
     owner = module.get_submodule(binding.path)
-    value = getattr(owner, binding.attribute)
+    value: Any = getattr(owner, binding.attribute)
     if isinstance(value, dict):
         changed: Any = {**value, binding.key: count}
     elif isinstance(value, list | tuple):
@@ -150,18 +150,17 @@ def _numbers(layer: Any) -> dict[str, Any]:
     if isinstance(layer, nn.Embedding):
         return {"embedding_dim": layer.weight.shape[1]}
     if isinstance(layer, nn.RNNBase):
-        return {"input_size": layer.weight_ih_l0.shape[1]}
-    held = next((tensor for tensor in (layer.weight, layer.bias) if tensor is not None), None) if isinstance(
-        layer, (*NORMS, nn.LayerNorm, nn.GroupNorm)) else None
+        return {"input_size": named_tensors(layer)["weight_ih_l0"].shape[1]}
     if isinstance(layer, NORMS):
-        held = held if held is not None else layer.running_mean
-        return {"num_features": len(held)}
-    if held is not None and isinstance(layer, nn.GroupNorm):
-        groups = len(held) if layer.num_groups == layer.num_channels else layer.num_groups
-        return {"num_channels": len(held), "num_groups": groups}
-    if held is not None or isinstance(layer, nn.RMSNorm):
-        held = layer.weight if held is None else held
-        return {"normalized_shape": tuple(held.shape)}
+        return {"num_features": len(next(x for x in (layer.weight, layer.bias, layer.running_mean) if x is not None))}
+    if isinstance(layer, nn.GroupNorm):
+        count = len(layer.weight)
+        return {
+            "num_channels": count,
+            "num_groups": count if layer.num_groups == layer.num_channels else layer.num_groups,
+        }
+    if isinstance(layer, nn.LayerNorm | nn.RMSNorm):
+        return {"normalized_shape": tuple(layer.weight.shape)}
     if isinstance(layer, nn.PReLU):
         return {"num_parameters": len(layer.weight)}
     return {}
@@ -169,7 +168,7 @@ def _numbers(layer: Any) -> dict[str, Any]:
 
 def _weight(layer: Any) -> Tensor:
     """A layer's weight, or the direction that it is computed from."""
-    found: Tensor = getattr(layer, "weight_v", None) if hasattr(layer, "weight_v") else layer.weight
+    found: Tensor = layer.weight_v if hasattr(layer, "weight_v") else layer.weight
     return found
 
 

@@ -1,6 +1,5 @@
 """A cut that the network's own code can follow: tried, and where it can't be, channels are left whole."""
 
-import time
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -8,18 +7,19 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from compressor.prune.graph.cut import Binding, Undo, blanked, cut, stays
+from compressor.errors import PlanError
+from compressor.prune.graph.cut import Binding, blanked, cut, stays
 from compressor.prune.graph.groups import Group, Mask, Ranking, groups_of
 from compressor.prune.graph.labels import Axis, Ids, Uniform
-from compressor.prune.graph.trace import Step, Trace, Watching, plainly, tensors_in
+from compressor.prune.graph.trace import Step, Trace, Watching, operator_name, plainly, tensors_in
 
-# Numbers in modules are looked for this long; after that what can't follow is left whole at once.
-PATIENCE_S = 20.0
+# Numbers in modules are looked for at so many places; after that what can't follow is left whole at once.
+PLACES = 40
 TRIALS = 6
 NEAR = 4
 CLOSE = 1e-3
 # Operators whose sizes the code names, so that the same line means the same in every block.
-WRITTEN = frozenset("view _unsafe_view reshape slice split split_with_sizes expand repeat".split())
+WRITTEN = frozenset(["view", "_unsafe_view", "reshape", "slice", "split", "split_with_sizes", "expand", "repeat"])
 
 
 class _FailedError(Exception):
@@ -36,7 +36,7 @@ class _Checking(Watching):
 
     def before(self, func: Any, args: Any, kwargs: Any) -> None:
         """The same operator must come next."""
-        name = func._schema.name.removeprefix("aten::")
+        name = operator_name(func)
         if self.step >= len(self._trace.steps) or self._trace.steps[self.step].name != name:
             raise _FailedError(f"{name} is called there once it has fewer channels")
 
@@ -92,7 +92,7 @@ def cut_to(
 ) -> Mask:
     """Cut a network in place so that its own code runs; what stands in the way is fixed in ``found``."""
     trace = found.trace
-    until = time.monotonic() + PATIENCE_S
+    places = PLACES
     with plainly(module):
         while True:
             groups = groups_of(trace)
@@ -109,8 +109,14 @@ def cut_to(
                     trace.labels.fix(group.roots, "gives other values without them, for a reason that isn't known")
                 continue
             undo.restore()
-            more = _bindings(module, example_inputs, found, gone, at) if time.monotonic() < until else []
+            if not gone.any():
+                raise PlanError(
+                    f"{type(module).__name__} can't be pruned: its calls are not alike from one to the next ({why})",
+                    "leave out the prune stage",
+                )
+            more = _bindings(module, example_inputs, found, gone, at) if places else []
             found.bindings += more
+            places = max(0, places - 1)
             if not more:
                 _fix(trace, gone, at, why)
 
@@ -120,10 +126,11 @@ def _first_failure(
 ) -> tuple[int, str | None]:
     """At which operator a cut network fails, and why; None where it runs as the whole one does."""
     mode = _Checking(module, trace, gone)
+    module.eval()
     try:
         with mode:
             module(*example_inputs)
-    except Exception as error:  # noqa: BLE001 - whatever the network's own code says to fewer channels
+    except Exception as error:
         return mode.step, str(error).strip().partition("\n")[0][:200] or type(error).__name__
     return mode.step, None if mode.step == len(trace.steps) else "it ends earlier"
 
@@ -262,11 +269,12 @@ def _changed(
             part[group.roots] = gone[group.roots]
         part = part[trace.labels.roots(np.arange(len(part)))]
         results = []
-        for change in (lambda: blanked(module, trace, part), lambda: cut(module, trace, part, found.bindings)):
-            undo: Undo = change()
+        for blank in (True, False):
+            undo = blanked(module, trace, part) if blank else cut(module, trace, part, found.bindings)
+            module.eval()
             try:
                 results.append([out.detach().clone() for out in tensors_in(module(*example_inputs))])
-            except Exception:  # noqa: BLE001 - its code can follow all groups, but not these without the others
+            except Exception:
                 return False
             finally:
                 undo.restore()

@@ -80,7 +80,7 @@ class Ranking:
             if isinstance(child, nn.modules.batchnorm._BatchNorm)  # noqa: SLF001 - no public name for all of them
         }
         tensors = named_tensors(module)
-        by = "taylor" if importance == "taylor" else "magnitude"
+        by: Importance = "taylor" if importance == "taylor" else "magnitude"
         for name, axes in trace.tensors.items():
             tensor = tensors[name]
             if not isinstance(tensor, nn.Parameter) or (by == "taylor" and tensor.grad is None):
@@ -109,9 +109,7 @@ class Ranking:
             return [torch.rand(len(group.roots), generator=chance).numpy().astype(np.float64) for group in groups]
         plain = self._means(self._values)
         scales = self._means(self._scales) if self._importance == "bn-scale" else plain
-        return [
-            plain[group.roots] if np.isnan(scales[group.roots]).any() else scales[group.roots] for group in groups
-        ]
+        return [plain[group.roots] if np.isnan(scales[group.roots]).any() else scales[group.roots] for group in groups]
 
     def _means(self, entries: list[tuple[Ids, npt.NDArray[np.float64]]]) -> npt.NDArray[np.float64]:
         size = len(self._trace.labels.parents)
@@ -133,6 +131,10 @@ def _along(values: Tensor, axis: int) -> npt.NDArray[np.float64]:
 def _least(group: Group, wanted: float, round_to: int) -> int:
     """How many sets stay: the nearest number that makes multiples of channels, and never none."""
     step = round_to // gcd(round_to, group.unit)
+    while group.unit > 1 and step >= len(group.roots) > 1:
+        # Of 13 groups of 8 channels no fewer in each would make a multiple of 8.
+        step //= 2
+    step = max(1, step)
     return min(len(group.roots), max(1, round(wanted / step)) * step)
 
 

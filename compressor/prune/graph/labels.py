@@ -55,7 +55,8 @@ class Labels:
         lines = np.moveaxis(ids.reshape(shape), axis, -1).reshape(-1, shape[axis])
         for line in lines[1:]:
             self.unite(lines[0], line)
-        return lines[0]
+        first: Ids = lines[0]
+        return first
 
     def fix(self, axis: Any, reason: str) -> None:
         """These stay, for this reason; the first one said of a set counts."""

@@ -5,91 +5,35 @@ An operator without a rule fixes the channels of its inputs: what isn't understo
 
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
 import torch
-from torch import Tensor
 
 from compressor.prune.graph import movement
-from compressor.prune.graph.labels import UNIFORM, Axes, Axis, Labels, Uniform
-from compressor.prune.graph.trace import Tracing, tensors_in
+from compressor.prune.graph.call import Call
+from compressor.prune.graph.labels import UNIFORM, Axes, Axis
+from compressor.prune.graph.trace import tensors_in
 
+# Those that torch doesn't tag as such.
 POINTWISE = frozenset(
-    "hardswish hardswish_ gelu_ prelu _prelu_kernel masked_fill copy_ log_sigmoid_forward rsub silu_ hardtanh_ "
-    "dropout native_dropout fill_ zero_ where elu_ leaky_relu_ hardsigmoid_ mish_ threshold_ add_ mul_ sub_ div_ "
-    "clone alias detach _to_copy contiguous lift_fresh lift_fresh_copy zeros_like ones_like full_like empty_like "
-    "rand_like randn_like bernoulli _conj _neg_view to nan_to_num celu_ selu_ clamp_ clamp_min_ rms_scale".split()
+    re.findall(
+        r"\w+",
+        "hardswish hardswish_ gelu_ prelu _prelu_kernel masked_fill copy_ log_sigmoid_forward rsub silu_ "
+        "hardtanh_ dropout native_dropout fill_ zero_ where elu_ leaky_relu_ hardsigmoid_ mish_ threshold_ "
+        "celu_ selu_ clone alias detach _to_copy contiguous lift_fresh lift_fresh_copy zeros_like ones_like "
+        "full_like empty_like bernoulli",
+    )
 )
-CONSTANT = frozenset("zeros ones full empty new_zeros new_ones new_full new_empty".split())
+CONSTANT = frozenset(("zeros", "ones", "full", "empty", "new_zeros", "new_ones", "new_full", "new_empty"))
 REDUCING = frozenset(
-    "mean sum amax amin var var_mean std std_mean linalg_vector_norm norm max min argmax argmin logsumexp prod "
-    "any all".split()
+    re.findall(
+        r"\w+",
+        "mean sum amax amin var var_mean std std_mean linalg_vector_norm norm max min argmax argmin logsumexp "
+        "prod any all",
+    )
 )
 SPATIAL = re.compile(r"(pool|upsample_\w+|_pad|grid_sampler_)(\d)d")
-RECURRENT = frozenset("mkldnn_rnn_layer lstm gru rnn_tanh rnn_relu".split())
-
-
-@dataclass
-class Call:
-    """One operator's call, as rules see it."""
-
-    mode: Tracing
-    func: Any
-    name: str
-    args: tuple[Any, ...]
-    kwargs: dict[str, Any]
-    outputs: list[Tensor]
-    where: str
-    bounds: tuple[int, int, int, int] | None = None
-
-    @property
-    def labels(self) -> Labels:
-        """All channels'."""
-        return self.mode.trace.labels
-
-    def argument(self, name: str, otherwise: Any = None) -> Any:
-        """An argument by its name in the operator's schema, given or by default."""
-        for at, known in enumerate(self.func._schema.arguments):
-            if known.name == name:
-                if name in self.kwargs:
-                    return self.kwargs[name]
-                if at < len(self.args):
-                    return self.args[at]
-                return known.default_value if known.has_default_value() else otherwise
-        return otherwise
-
-    def axes(self, tensor: Tensor | None) -> Axes:
-        """A tensor's."""
-        return () if tensor is None else self.mode.axes(tensor)
-
-    def match(self, *axes: Axis) -> Axis:
-        """Unite axes of one length."""
-        return self.labels.match(list(axes), f"meets a tensor of a size of its own ({self.where})")
-
-    def fix(self, *axes: Axis) -> None:
-        """Leave these whole."""
-        for axis in axes:
-            self.labels.fix(axis, f"can't be followed through {self.where}")
-
-    def make(self, axis: Axis, *weights: Tensor) -> Axis:
-        """A contraction's output axis; of a weight it is where pruning starts."""
-        if isinstance(axis, np.ndarray) and all(self.mode.derived(weight) for weight in weights):
-            self.mode.trace.made.append(axis)
-        return axis
-
-    def contract(self, one: Axis, other: Axis) -> None:
-        """Two axes that are multiplied and summed over."""
-        found = self.match(one, other)
-        if isinstance(one, Uniform) or isinstance(other, Uniform):
-            self.fix(one, other)
-        del found
-
-    def blur(self, axis: Axis) -> None:
-        """Something is computed over all channels of this axis."""
-        if isinstance(axis, np.ndarray):
-            self.mode.trace.blurred.append(axis)
+RECURRENT = frozenset(["mkldnn_rnn_layer", "lstm", "gru", "rnn_tanh", "rnn_relu"])
 
 
 def propagate(call: Call) -> list[Axes]:
@@ -143,7 +87,9 @@ def _reduction(call: Call) -> list[Axes] | None:
         if dim < len(axes):
             call.blur(axes[dim])
     left = [
-        None if at in gone else axis for at, axis in enumerate(axes) if at not in gone or call.argument("keepdim", False)
+        None if at in gone else axis
+        for at, axis in enumerate(axes)
+        if at not in gone or call.argument("keepdim", False)
     ]
     if any(tensor.dim() != len(left) for tensor in call.outputs):
         return None
@@ -215,8 +161,8 @@ def _product(call: Call) -> list[Axes]:
     call.contract(one[-1], two[-2])
     batch = tuple(call.match(*pair) for pair in zip(one[:-2], two[:-2], strict=True))
     # Of a product of two activations neither side's channels begin here.
-    row = call.make(one[-2], left) if not call.mode.derived(right) else one[-2]
-    column = call.make(two[-1], right) if not call.mode.derived(left) else two[-1]
+    row = call.make(one[-2], left) if not call.known.derived(right) else one[-2]
+    column = call.make(two[-1], right) if not call.known.derived(left) else two[-1]
     axes: list[Axis] = [*batch, row, column]
     if added is not None:
         other = call.axes(added)
@@ -295,9 +241,9 @@ def _weight_norm(call: Call) -> list[Axes]:
     direction, gain, dim = call.argument("v"), call.argument("g"), call.argument("dim")
     axes = list(call.axes(direction))
     axes[dim] = call.match(axes[dim], call.axes(gain)[dim])
-    names = call.mode.name(gain), call.mode.name(direction)
+    names = call.known.name(gain), call.known.name(direction)
     if names[0] is not None and names[1] is not None:
-        call.mode.trace.gains.append((names[0], names[1], dim))
+        call.known.trace.gains.append((names[0], names[1], dim))
     return [tuple(axes)]
 
 

@@ -82,11 +82,16 @@ def tensors_in(value: Any) -> list[Tensor]:
     return []
 
 
+def operator_name(func: Any) -> str:
+    """``convolution`` for ``aten.convolution.default``."""
+    return str(func._schema.name).removeprefix("aten::")  # noqa: SLF001 - the schema has no public name
+
+
 class Watching(TorchDispatchMode):
     """Hands every operator that runs to ``seen``, with where it was called."""
 
     def __init__(self, module: nn.Module) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self._paths = {id(child): path for path, child in module.named_modules()}
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
@@ -108,7 +113,7 @@ class Watching(TorchDispatchMode):
         """Where the operator under way was called."""
         modules: list[str] = []
         line = ""
-        frame = sys._getframe(3)
+        frame = sys._getframe(3)  # noqa: SLF001 - the frames of a call under way have no other name
         for _ in range(DEPTH):
             if frame is None:
                 break
@@ -125,11 +130,10 @@ class Watching(TorchDispatchMode):
         return Place(tuple(modules), line)
 
 
-class Tracing(Watching):
-    """Follows the channels' labels through a call."""
+class Known:
+    """The axes of all tensors seen so far in a call."""
 
     def __init__(self, module: nn.Module, trace: Trace) -> None:
-        super().__init__(module)
         self.trace = trace
         self._names = {id(tensor): name for name, tensor in named_tensors(module).items()}
         self._axes: Any = WeakIdKeyDictionary()
@@ -156,26 +160,18 @@ class Tracing(Watching):
         """Whether a tensor is a parameter or computed from parameters alone."""
         return id(tensor) in self._names or bool(self._derived.get(tensor, False))
 
-    def seen(self, func: Any, args: Any, kwargs: Any, out: Any) -> None:
-        """Propagate labels by the operator's rule."""
-        from compressor.prune.graph.rules import Call, propagate
-
-        name = func._schema.name.removeprefix("aten::")
-        inputs, outputs = tensors_in([*args, *kwargs.values()]), tensors_in([out])
-        before = [self.axes(tensor) for tensor in inputs]
-        place = self.place()
-        call = Call(self, func, name, args, kwargs, outputs, f"{name} in {place.said}")
-        after = propagate(call)
-        for tensor, axes in zip(outputs, after, strict=True):
-            self._axes[tensor] = axes
-            self._derived[tensor] = bool(inputs) and all(self.derived(item) for item in inputs)
-        shapes = [tuple(tensor.shape) for tensor in outputs]
-        self.trace.steps.append(Step(name, before, after, shapes, place, call.bounds))
+    def learn(self, tensor: Tensor, axes: Axes, derived: bool) -> None:
+        """An operator's output."""
+        self._axes[tensor] = axes
+        self._derived[tensor] = derived
 
 
 @contextlib.contextmanager
 def plainly(module: nn.Module) -> Iterator[None]:
-    """In eval mode, without gradients and without torch's fused attention; as it was afterwards."""
+    """In eval mode, without gradients and without torch's fused attention; as it was afterwards.
+
+    Networks that keep something between calls, as LeViT its attention's biases, forget it when the mode is set.
+    """
     modes = {child: child.training for child in module.modules()}
     fast = torch.backends.mha.get_fastpath_enabled()
     module.eval()
@@ -185,28 +181,6 @@ def plainly(module: nn.Module) -> Iterator[None]:
             yield
     finally:
         torch.backends.mha.set_fastpath_enabled(fast)
+        module.eval()
         for child, mode in modes.items():
             child.training = mode
-
-
-def traced(module: nn.Module, example_inputs: tuple[Tensor, ...]) -> Trace:
-    """Follow one call; the network's outputs keep all their channels."""
-    trace = Trace()
-    with plainly(module):
-        mode = Tracing(module, trace)
-        with mode:
-            outputs = module(*example_inputs)
-        for tensor in tensors_in(outputs):
-            for axis in mode.axes(tensor):
-                trace.labels.fix(axis, OUTPUTS)
-    unsaved = named_tensors(module).keys() - module.state_dict().keys() - dict(module.named_parameters()).keys()
-    for name in unsaved & trace.tensors.keys():
-        for axis in trace.tensors[name]:
-            trace.labels.fix(axis, f"{name} is computed by the network's own code and not saved")
-    for path, child in module.named_modules():
-        if isinstance(child, nn.RNNBase):
-            for name, _ in child.named_parameters(recurse=False):
-                for at, axis in enumerate(trace.tensors.get(f"{path}.{name}" if path else name, ())):
-                    if not (name.startswith("weight_ih_l0") and at == 1):
-                        trace.labels.fix(axis, "a recurrent layer keeps its own width")
-    return trace
