@@ -41,7 +41,7 @@ def manifest_of(module: nn.Module) -> dict[str, Any]:
 
     Returns:
         A JSON object: ``tensors`` maps every parameter and buffer to its shape, ``attributes`` maps every
-        submodule that has public integers (or sequences of them), or a scale of attention, to those.
+        submodule that has public integers (or sequences or dicts of them), or a scale of attention, to those.
     """
     return {
         "version": MANIFEST_VERSION,
@@ -96,6 +96,9 @@ def apply_shapes(
             known = vars(child).get(attribute)
             if isinstance(value, list) and not isinstance(known, list):
                 value = tuple(value)
+            if isinstance(value, dict):
+                # Its other values are the factory's own.
+                value = {**(known if isinstance(known, dict) else {}), **value}
             if known != value:
                 setattr(child, attribute, value)
     return module
@@ -154,8 +157,8 @@ def _tensors(module: nn.Module) -> dict[str, Tensor]:
     return named
 
 
-def _numbers(module: nn.Module) -> dict[str, float | list[int]]:
-    found: dict[str, float | list[int]] = {}
+def _numbers(module: nn.Module) -> dict[str, float | list[int] | dict[str, int]]:
+    found: dict[str, float | list[int] | dict[str, int]] = {}
     for name, value in vars(module).items():
         if name.startswith("_") or name == PLACE:
             continue
@@ -163,6 +166,9 @@ def _numbers(module: nn.Module) -> dict[str, float | list[int]]:
             found[name] = value
         elif isinstance(value, list | tuple) and value and all(_is_integer(item) for item in value):
             found[name] = list(value)
+        elif type(value) is dict:
+            whole = {key: item for key, item in value.items() if isinstance(key, str) and _is_integer(item)}
+            found.update({name: whole} if whole else {})
     return found
 
 

@@ -33,7 +33,8 @@ def count_macs(module: nn.Module | Path, example_inputs: tuple[Tensor, ...]) -> 
     samples = len(example_inputs[0])
     if isinstance(module, Path):
         return graph_compute.macs(onnx.load(module), [tuple(t.shape) for t in example_inputs]) // samples
-    copied = copy.deepcopy(module).cpu()
+    # The counter's hooks take no parameter that is itself an input of a layer, as CaiT's class token, if it is trained.
+    copied = copy.deepcopy(module).cpu().requires_grad_(False)
     # The module of an exported program has no modes and refuses to change them.
     with contextlib.suppress(NotImplementedError):
         copied.eval()

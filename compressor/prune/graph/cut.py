@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.linalg import vector_norm
 
 from compressor.prune.graph.groups import Mask
 from compressor.prune.graph.labels import Axes, Ids
@@ -119,7 +120,9 @@ def _keep_gains(current: dict[str, Tensor], replaced: dict[int, Tensor], trace: 
             whole = whole.index_select(dim, kept)
         was = replaced.get(id(current[gain]), current[gain]).detach()
         over = [at for at in range(whole.dim()) if at != dim]
-        factor = narrow.detach().norm(dim=over, keepdim=True) / whole.norm(dim=over, keepdim=True).clamp_min(1e-12)
+        factor = vector_norm(narrow.detach(), dim=over, keepdim=True) / vector_norm(
+            whole, dim=over, keepdim=True
+        ).clamp_min(1e-12)
         replaced[id(current[gain])] = nn.Parameter(was * factor, current[gain].requires_grad)
 
 
@@ -191,7 +194,7 @@ def blanked(module: nn.Module, trace: Trace, gone: Mask) -> Undo:
         if name in gains and not torch.equal(blank, tensor):
             gain, dim = gains[name]
             over = [at for at in range(blank.dim()) if at != dim]
-            factor = blank.norm(dim=over, keepdim=True) / tensor.detach().norm(dim=over, keepdim=True)
+            factor = vector_norm(blank, dim=over, keepdim=True) / vector_norm(tensor.detach(), dim=over, keepdim=True)
             owner, _, attribute = gain.rpartition(".")
             scaled = getattr(module.get_submodule(owner), attribute).detach() * factor
             undo.set(module.get_submodule(owner), attribute, nn.Parameter(scaled))

@@ -219,8 +219,8 @@ def _numbers(module: nn.Module) -> list[tuple[str, int | str | None, int]]:
             continue
         items: list[tuple[Any, Any]] = [(None, value)]
         if isinstance(value, dict):
-            items = list(value.items())
-        elif type(value) in (list, tuple):
+            items = [(key, item) for key, item in value.items() if isinstance(key, str)]
+        elif type(value) in (list, tuple) and all(type(item) is int for item in value):
             items = list(enumerate(value))
         found += [(attribute, key, item) for key, item in items if type(item) is int]
     return found
