@@ -29,6 +29,15 @@ def test_parses_and_chains(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", shipped_names())
+def test_a_share_gives_way_unless_it_was_typed(name: str) -> None:
+    shipped = load_profile(name)
+    limit = next(key for key, value in shipped.stages[1].model_dump()["budget"].items() if value)
+    typed = load_profile(name, [f"prune.budget.{limit}=0.3"])
+    assert shipped.stages[1].model_dump()["budget"]["nearest"]
+    assert not typed.stages[1].model_dump()["budget"]["nearest"]
+
+
+@pytest.mark.parametrize("name", shipped_names())
 def test_every_choice_has_its_reason(name: str) -> None:
     """A comment on each line that sets something, but for the names of things."""
     lines = profile_path(name).read_text().splitlines()

@@ -12,15 +12,24 @@ from compressor.prune.importance import Importance, importance_of
 from compressor.prune.outcome import PruneReport
 from compressor.prune.reconstruction import fit_to, least_missed
 
+# What holds a network's weights, but for its tables.
+WEIGHTED = (nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d, nn.MultiheadAttention)
+
 
 def is_transformer(module: nn.Module) -> bool:
-    """Whether a network is narrowed by ``prune_blocks``: it has attention, of whatever kind.
+    """Whether a network is narrowed by ``prune_blocks``: it attends, and most of its weights are in such blocks.
 
-    Two linear layers in a row alone, as ConvNeXt has in each block and many networks at their end, are not enough.
+    Two linear layers in a row alone, as ConvNeXt has in each block and many networks at their end, are not enough;
+    nor is attention between the convolutions of MobileViT, or of a kind whose heads and neurons aren't found.
     """
-    if not feed_forwards(module) and not attentions(module):
+    blocks, pairs = attentions(module), feed_forwards(module)
+    if not (blocks or pairs) or not has_attention(module):
         return False
-    return has_attention(module)
+    paths = {path for block in blocks for path in (*block.inputs, block.output)}
+    paths |= {path for pair in pairs for path in (*pair.inputs, pair.second)}
+    layers = {path: child for path, child in module.named_modules() if isinstance(child, WEIGHTED)}
+    sizes = {path: sum(parameter.numel() for parameter in child.parameters()) for path, child in layers.items()}
+    return 2 * sum(sizes[path] for path in paths) >= sum(sizes.values())
 
 
 def width_in_blocks(module: nn.Module, heads: float = 1.0, neurons: float = 1.0) -> float:

@@ -37,6 +37,11 @@ def test_auto_says_what_can_be_reached(tmp_path: Path) -> None:
         auto_student(ctx.reference, {"macs": 0.0001}, ctx)
     assert 0 < caught.value.smallest < 1
     assert "distill.budget.macs" in caught.value.hint
+    nearest = auto_student(ctx.reference, {"macs": 0.0001}, ctx, nearest=True)
+    assert "the smallest (student 'auto': no relative" in nearest.reason
+    inputs = ctx.task.example_inputs(ctx.data, 2)
+    full = count_macs(ctx.reference.module, inputs)
+    assert count_macs(nearest.model.module, inputs) == pytest.approx(caught.value.smallest * full)
 
 
 def test_auto_without_a_factory_keeps_the_architecture(tmp_path: Path) -> None:
@@ -107,6 +112,8 @@ def test_auto_takes_the_most_layers_of_a_text_network(tmp_path: Path) -> None:
         fewer_layers(model, {"macs": 0.01}, "spread", ctx)
     one = count_macs(fewer_layers(model, {"macs": 0.2}, "spread", ctx).model.module, inputs)
     assert caught.value.smallest == one / count_macs(model.module, inputs)
+    nearest = fewer_layers(model, {"macs": 0.01}, "spread", ctx, nearest=True)
+    assert "less than a single layer" in nearest.reason
 
 
 def test_a_single_layer_stays(tmp_path: Path) -> None:

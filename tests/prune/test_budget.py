@@ -25,7 +25,8 @@ def test_smallest_ratio_within(tmp_path: Path, name: str, count) -> None:  # typ
     ctx = small.small_context(tmp_path)
     inputs = ctx.task.example_inputs(ctx.data, 2)
     prune = pruner(ctx)
-    ratio = find_ratio(ctx.reference, PruneBudget(**{name: 0.4}), ctx, prune)
+    ratio, said = find_ratio(ctx.reference, PruneBudget(**{name: 0.4}), ctx, prune)
+    assert said == ""
     full = count(ctx.reference.module, inputs)
 
     def share(candidate: float) -> float:
@@ -40,13 +41,13 @@ def test_smallest_ratio_within(tmp_path: Path, name: str, count) -> None:  # typ
 
 def test_size_is_that_of_the_exported_file(tmp_path: Path) -> None:
     ctx = small.small_context(tmp_path)
-    ratio = find_ratio(ctx.reference, PruneBudget(size_mb=0.05), ctx, pruner(ctx, 4))
-    assert 0 < ratio < 1
+    ratio, said = find_ratio(ctx.reference, PruneBudget(size_mb=0.05), ctx, pruner(ctx, 4))
+    assert 0 < ratio < 1 and said == ""
 
 
 def test_within_already(tmp_path: Path) -> None:
     ctx = small.small_context(tmp_path)
-    assert find_ratio(ctx.reference, PruneBudget(macs=1.0), ctx, pruner(ctx)) == 0.0
+    assert find_ratio(ctx.reference, PruneBudget(macs=1.0), ctx, pruner(ctx)) == (0.0, "")
 
 
 def test_out_of_reach_says_what_is(tmp_path: Path) -> None:
@@ -55,6 +56,17 @@ def test_out_of_reach_says_what_is(tmp_path: Path) -> None:
         find_ratio(ctx.reference, PruneBudget(macs=0.01), ctx, pruner(ctx, 8))
     assert 0.01 < caught.value.smallest < 1
     assert f"prune.budget.macs={caught.value.smallest * 1.05:.2g}" in caught.value.hint
+
+
+def test_the_nearest_stands_for_what_is_out_of_reach_and_is_said(tmp_path: Path) -> None:
+    ctx = small.small_context(tmp_path)
+    prune = pruner(ctx, 8)
+    ratio, said = find_ratio(ctx.reference, PruneBudget(params=0.01, nearest=True), ctx, prune)
+    assert "prune.budget.params = 0.01 can't be reached" in said and "nearest" in said
+    reached, least = copy.deepcopy(ctx.reference.module), copy.deepcopy(ctx.reference.module)
+    prune(reached, ratio)
+    prune(least, 0.97)
+    assert count_params(reached) <= 1.02 * count_params(least)
 
 
 def test_a_latency_needs_its_runtime(tmp_path: Path) -> None:

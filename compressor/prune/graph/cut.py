@@ -183,7 +183,8 @@ def blanked(module: nn.Module, trace: Trace, gone: Mask) -> Undo:
     undo = Undo()
     current = named_tensors(module)
     gains = {direction: (gain, dim) for gain, direction, dim in trace.gains}
-    for name, axes in trace.tensors.items():
+    # Directions last: they change gains that have been blanked by then.
+    for name, axes in sorted(trace.tensors.items(), key=lambda item: item[0] in gains):
         tensor = current[name]
         blank = tensor.detach().clone()
         for at, axis in enumerate(axes):

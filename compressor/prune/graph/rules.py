@@ -215,7 +215,8 @@ def _group_norm(call: Call) -> list[Axes]:
         movement.folded(call.labels, channel, (groups, count // groups), 1)
     if groups != count:
         call.blur(channel)
-    return [(axes[0], channel, *axes[2:])]
+    each = (axes[0], channel if groups == count else None)
+    return [(axes[0], channel, *axes[2:]), each, each]
 
 
 def _attention(call: Call) -> list[Axes]:
@@ -244,7 +245,7 @@ def _weight_norm(call: Call) -> list[Axes]:
     names = call.known.name(gain), call.known.name(direction)
     if names[0] is not None and names[1] is not None:
         call.known.trace.gains.append((names[0], names[1], dim))
-    return [tuple(axes)]
+    return [tuple(axes), tuple(axis if at == dim else None for at, axis in enumerate(axes))]
 
 
 def _recurrent(call: Call) -> list[Axes]:
