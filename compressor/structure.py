@@ -33,7 +33,7 @@ _Scale = Annotated[float, Field(strict=True, allow_inf_nan=False)]
 class _Manifest(BaseModel):
     version: int = Field(strict=True)
     tensors: dict[str, Annotated[list[_Side], Field(max_length=16)]]
-    attributes: dict[str, dict[str, _Count | _Scale | list[_Count]]]
+    attributes: dict[str, dict[str, _Count | _Scale | list[_Count] | dict[str, _Count]]]
 
 
 def manifest_of(module: nn.Module) -> dict[str, Any]:
@@ -173,11 +173,13 @@ def _numbers(module: nn.Module) -> dict[str, float | list[int] | dict[str, int]]
 
 
 def _kind(value: object) -> str:
-    return "sequence of integers" if isinstance(value, list) else "number"
+    return {list: "sequence of integers", dict: "dictionary with such integers"}.get(type(value), "number")
 
 
 def _same_kind(known: object, value: object) -> bool:
-    """Whether a value of a manifest may take the place of a submodule's own number or sequence of them."""
+    """Whether a value of a manifest may take the place of a submodule's own number, sequence or dictionary of them."""
+    if isinstance(known, dict) or isinstance(value, dict):
+        return isinstance(known, dict) and isinstance(value, dict) and value.keys() <= known.keys()
     return known is not None and isinstance(known, list) == isinstance(value, list)
 
 

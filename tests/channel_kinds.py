@@ -71,30 +71,18 @@ class Pixels(Classifier):
         return self.shuffle(self.up(x))
 
 
-class Gated(Classifier):
+class Gated(Pixels):
     def __init__(self) -> None:
         super().__init__()
-        self.up, self.glu = nn.Conv2d(16, 32, 1), nn.GLU(1)
-
-    def body(self, x: Tensor) -> Tensor:
-        return self.glu(self.up(x))
+        self.shuffle = nn.Sequential(nn.GLU(1), nn.GLU(1))
 
 
 class Multiplied(Classifier):
     """A grouped convolution with more outputs than inputs."""
 
-    def __init__(self) -> None:
+    def __init__(self, groups: int = 16) -> None:
         super().__init__(out=32)
-        self.each = nn.Conv2d(16, 32, 3, groups=16)
-
-    def body(self, x: Tensor) -> Tensor:
-        return self.each(x)
-
-
-class Grouped(Classifier):
-    def __init__(self) -> None:
-        super().__init__(width=32, out=64)
-        self.groups = nn.Conv2d(32, 64, 3, groups=4)
+        self.groups = nn.Conv2d(16, 32, 3, groups=groups)
 
     def body(self, x: Tensor) -> Tensor:
         return self.groups(x)
@@ -200,11 +188,6 @@ class Normed(Classifier):
         return self.two(self.one(x).relu())
 
 
-class NormedOldWay(Normed):
-    def __init__(self) -> None:
-        super().__init__(old=True)
-
-
 class Tied(Classifier):
     def __init__(self) -> None:
         super().__init__()
@@ -298,11 +281,11 @@ class Said(Flattened):
 KINDS: dict[str, Callable[[], nn.Module]] = {
     kind.__name__: kind
     for kind in (
-        *(SplitAndJoin, Chunked, Partial, Pixels, Gated, Multiplied, Grouped, Shuffled, LinearAttention, NonLocal),
-        *(Excited, Dense, Functional, Subclassed, Normed, NormedOldWay, Tied, Lazy, Branched, Recurrent, Windows),
+        *(SplitAndJoin, Chunked, Partial, Pixels, Gated, Multiplied, Shuffled, LinearAttention, NonLocal),
+        *(Excited, Dense, Functional, Subclassed, Normed, Tied, Lazy, Branched, Recurrent, Windows),
         *(Flattened, Said),
     )
-}
+} | {"Grouped": lambda: Multiplied(groups=2), "NormedOldWay": lambda: Normed(old=True)}
 
 
 def made(kind: str) -> nn.Module:
