@@ -173,7 +173,9 @@ def _numbers(module: nn.Module) -> dict[str, float | list[int] | dict[str, int]]
 
 
 def _kind(value: object) -> str:
-    return {list: "sequence of integers", dict: "dictionary with such integers"}.get(type(value), "number")
+    if isinstance(value, dict):
+        return "dictionary of such integers"
+    return "sequence of integers" if isinstance(value, list) else "number"
 
 
 def _same_kind(known: object, value: object) -> bool:
