@@ -6,13 +6,15 @@ order) and ``data-*.arrow``; several are such folders beside a ``dataset_dict.js
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from compressor.data.bounds import MOST_ROWS, check_bytes, parsed_as
 from compressor.errors import DataError
 from compressor.extras import require
-from compressor.reading import read_json
+from compressor.faults import shown
+from compressor.reading import placed, read_json
 
+K = TypeVar("K")
 SPLITS, STATE, INFO = "dataset_dict.json", "state.json", "dataset_info.json"
 # How every stream ends that was written to its end.
 END = b"\xff\xff\xff\xff\0\0\0\0"
@@ -34,7 +36,11 @@ def saved_splits(path: Path) -> dict[str, Path]:
     """
     if not (path / SPLITS).is_file():
         return {"train": path}
-    names = _read(path / SPLITS, "splits")
+    names = _read(path / SPLITS, "splits", list)
+    for name in names:
+        if not isinstance(name, str) or Path(name).name != name:
+            raise DataError(f"{path / SPLITS} names a split {shown(name)}, wanted a folder's name", AGAIN)
+        placed(str(path / name), f"{path / SPLITS} names a split that", AGAIN, DataError)
     missing = [name for name in names if not (path / name / STATE).is_file()]
     if missing:
         raise DataError(
@@ -52,15 +58,15 @@ def saved_rows(folder: Path) -> list[dict[str, Any]]:
         MissingError: pyarrow isn't installed.
     """
     library = require("pyarrow")
-    features = _read(folder / INFO, "features")
-    if _read(folder / STATE, "_indices_data_files", needed=False):
+    features = _read(folder / INFO, "features", dict)
+    if _read(folder / STATE, "_indices_data_files", object, needed=False):
         raise DataError(f"{folder} holds rows and, apart, which of them count, as old releases wrote it", AGAIN)
     rows: list[dict[str, Any]] = []
-    for listed in _read(folder / STATE, "_data_files"):
+    for listed in _read(folder / STATE, "_data_files", list):
         name = listed.get("filename") if isinstance(listed, Mapping) else None
         if not isinstance(name, str):
-            raise DataError(f"{folder / STATE}: an entry of '_data_files' names no file: {listed!r}", AGAIN)
-        file = folder / Path(name).name
+            raise DataError(f"{folder / STATE}: an entry of '_data_files' names no file: {shown(listed)}", AGAIN)
+        file = placed(str(folder / Path(name).name), f"{folder / STATE}: an entry of '_data_files'", AGAIN, DataError)
         if not file.is_file():
             raise DataError(
                 f"{folder / STATE} names {file.name}, which isn't there", f"copy the folder again, whole, or {AGAIN}"
@@ -87,7 +93,7 @@ def saved_rows(folder: Path) -> list[dict[str, Any]]:
 
 def declared_classes(folder: Path, column: str) -> tuple[str, ...]:
     """The class names of a column, or of the lists in it, in their order; empty where it has none."""
-    return class_names_in(_read(folder / INFO, "features").get(column))
+    return class_names_in(_read(folder / INFO, "features", dict).get(column))
 
 
 def class_names_in(spec: Any) -> tuple[str, ...]:
@@ -111,9 +117,11 @@ def _by_name(value: Any, names: tuple[str, ...], where: str) -> Any:
     return names[value]
 
 
-def _read(path: Path, key: str, needed: bool = True) -> Any:
+def _read(path: Path, key: str, kind: type[K], needed: bool = True) -> K:
     """One entry of a JSON object."""
     found = read_json(path, dict, f"copy the folder again, whole, or {AGAIN}", DataError).get(key)
     if needed and not found:
         raise DataError(f"{path} has no '{key}'", AGAIN)
+    if not isinstance(found, kind):
+        raise DataError(f"{path}: '{key}' is a {type(found).__name__}, wanted a {kind.__name__}", AGAIN)
     return found
