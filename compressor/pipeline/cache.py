@@ -101,7 +101,9 @@ class StageFolder:
         names = {entry.name for entry in left}
         if self.path.is_symlink() or (self.path.exists() and not self.path.is_dir()):
             raise InputError(f"{self.path} is in the way of a stage's folder", "remove it, or another --out")
-        if left and not names & {DONE, KEY}:
+        # A run that was killed while it wrote the key left half of that.
+        half = {name for name in names if name.startswith(f"{KEY}.") and name.endswith(".tmp")}
+        if names - half and not names & {DONE, KEY}:
             raise InputError(
                 f"{self.path} holds {left[0].name}, and nothing says that a stage wrote it: it is left alone",
                 "remove the folder if you don't need it, or another --out",

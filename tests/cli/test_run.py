@@ -144,7 +144,7 @@ def test_data_that_doesnt_fit(here: Path, digits: Path, fault: str) -> None:
 
 
 def test_wrong_options(here: Path, digits: Path) -> None:
-    refused(run(digits, "--seeds", "0"), 2, "at least 1")
+    refused(run(digits, "--seeds", "0"), 2, "wanted 1 to")
     refused(run(digits, "--teacher", f"{digits}@-1"), 2, "wanted a number above 0")
     refused(run(digits, "--data-arg", "mean"), 2, "wanted KEY=VALUE")
     refused(run(digits, "--task", "image-clasification"), 2, "did you mean 'image-classification'")

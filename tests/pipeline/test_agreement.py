@@ -15,7 +15,7 @@ from compressor.factories import build, parse_factory
 from compressor.models import InputSpec, TorchModel
 from compressor.pipeline import Job
 from compressor.pipeline.job import prepared
-from compressor.pipeline.plan import check
+from compressor.pipeline.rehearsal import rehearse
 
 MakeJob = Callable[..., Job]
 ORDER = [3, 0, 1, 2, 9, 8, 7, 6, 5, 4]
@@ -60,12 +60,12 @@ def test_classes_that_can_not_be_mapped_are_refused(make_job: MakeJob) -> None:
 
 def test_a_teacher_may_know_more_classes_and_in_another_order(make_job: MakeJob) -> None:
     teacher = saying(with_outputs(12), classes=("ant", *map(str, ORDER), "bee"))
-    check(prepared(make_job(teachers=(Teacher(teacher),))))
+    rehearse(prepared(make_job(teachers=(Teacher(teacher),))))
 
 
 def test_a_teacher_of_another_number_of_outputs_is_refused(make_job: MakeJob) -> None:
     with pytest.raises(PlanError, match=r"net\.pt gives 12 outputs, the network that it is to teach 10"):
-        check(prepared(make_job(teachers=(Teacher(with_outputs(12)),))))
+        rehearse(prepared(make_job(teachers=(Teacher(with_outputs(12)),))))
 
 
 def test_a_student_of_another_order_is_refused(make_job: MakeJob) -> None:

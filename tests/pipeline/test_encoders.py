@@ -19,10 +19,10 @@ from compressor.data.batches import TensorSplit
 from compressor.data.load import load_data
 from compressor.distill.stage import Distill
 from compressor.errors import PlanError
+from compressor.export.onnx import export_onnx
 from compressor.export.stage import Export
 from compressor.factories import build, parse_factory
 from compressor.loading import load_file, load_form, save_form
-from compressor.measure import count_params
 from compressor.models import Form, InputSpec, ModelInfo, OnnxModel, TorchModel
 from compressor.prune.stage import Prune
 from compressor.prune.vocabulary_stage import Vocabulary
@@ -70,8 +70,10 @@ class Chain:
         self.form = load_form(own.workdir)
 
     def whole(self) -> int:
-        """Bytes of the reference's weights, which no float file of it is below."""
-        return 4 * count_params(self.ctx.reference.module)
+        """Bytes of the reference's file."""
+        model = self.ctx.reference
+        path = export_onnx(model, self.folder / "whole.onnx", self.ctx.task.example_inputs(self.ctx.data, 2)).path
+        return path.stat().st_size
 
 
 def agrees(chain: Chain, quantized: Form) -> None:
