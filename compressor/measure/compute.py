@@ -32,7 +32,10 @@ def count_macs(module: nn.Module | Path, example_inputs: tuple[Tensor, ...]) -> 
     """
     samples = len(example_inputs[0])
     if isinstance(module, Path):
-        return graph_compute.macs(onnx.load(module), [tuple(t.shape) for t in example_inputs]) // samples
+        graph = onnx.load(module)
+        # A graph whose batch is written into it may hold constants of that size.
+        fixed = graph.graph.input[0].type.tensor_type.shape.dim[0].dim_value or samples
+        return graph_compute.macs(graph, [(fixed, *t.shape[1:]) for t in example_inputs]) // fixed
     # The counter's hooks take no parameter that is itself an input of a layer, as CaiT's class token, if it is trained.
     copied = copy.deepcopy(module).cpu().requires_grad_(False)
     # The module of an exported program has no modes and refuses to change them.

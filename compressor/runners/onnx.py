@@ -1,5 +1,6 @@
 """An ONNX file in ONNX Runtime on the CPU."""
 
+from collections.abc import Iterator
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -30,6 +31,7 @@ class OnnxRunner:
         self._optimized_path = optimized_path
         self._session: onnxruntime.InferenceSession | None = None
         self._feeds: list[str] = []
+        self._batch: int | None = None
 
     @property
     def name(self) -> str:
@@ -42,8 +44,15 @@ class OnnxRunner:
         return self._feeds
 
     def infer(self, inputs: Arrays) -> npt.NDArray[np.float32]:
-        """The logits for a batch; inputs are fed in the graph's order."""
+        """The logits for a batch; inputs are fed in the graph's order, in calls of its own size where it has one."""
         assert self._session is not None, "OnnxRunner.infer outside of its 'with' block"
+        if self._batch is None or len(inputs[0]) == self._batch:
+            return self._call(inputs)
+        calls = _in_calls(inputs, self._batch)
+        return np.concatenate([self._call(call) for call in calls])[: len(inputs[0])]
+
+    def _call(self, inputs: Arrays) -> npt.NDArray[np.float32]:
+        assert self._session is not None
         feeds = dict(zip(self._feeds, inputs, strict=True))
         logits: npt.NDArray[np.float32] = self._session.run(None, feeds)[0]
         return logits
@@ -68,6 +77,9 @@ class OnnxRunner:
             message = f"ONNX Runtime can't load {self._path}: {reason}"
             raise ModelFileError(message, "export it again, or check it with onnx.checker") from error
         self._feeds = [given.name for given in self._session.get_inputs()]
+        sizes = {given.shape[0] for given in self._session.get_inputs() if given.shape}
+        fixed = {size for size in sizes if isinstance(size, int) and size > 0}
+        self._batch = fixed.pop() if len(fixed) == len(sizes) == 1 else None
         return self
 
     def __exit__(
@@ -98,3 +110,10 @@ def session_options(threads: int) -> onnxruntime.SessionOptions:
     options.add_session_config_entry("session.force_spinning_stop", "1")
     options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_ALL
     return options
+
+
+def _in_calls(inputs: Arrays, size: int) -> Iterator[Arrays]:
+    """So many samples a call; the last is filled up with its last sample."""
+    for start in range(0, len(inputs[0]), size):
+        parts = (array[start : start + size] for array in inputs)
+        yield tuple(np.concatenate([part, part[-1:].repeat(size - len(part), axis=0)]) for part in parts)

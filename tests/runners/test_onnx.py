@@ -52,3 +52,13 @@ def test_a_missing_or_broken_file_is_named(tmp_path: Path) -> None:
     for path in (tmp_path / "none.onnx", broken):
         with pytest.raises(ModelFileError, match=path.name), OnnxRunner(path):
             pass
+
+
+def test_a_fixed_batch_is_fed_in_calls_of_its_size(tmp_path: Path) -> None:
+    values = [helper.make_tensor_value_info(name, TensorProto.FLOAT, [4, 2]) for name in ("x", "y")]
+    graph = helper.make_graph([helper.make_node("Neg", ["x"], ["y"])], "g", values[:1], values[1:])
+    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 20)], ir_version=10), tmp_path / "m.onnx")
+    with OnnxRunner(tmp_path / "m.onnx") as runner:
+        for count in (1, 4, 7):
+            inputs = np.arange(2 * count, dtype=np.float32).reshape(count, 2)
+            assert np.array_equal(runner.infer((inputs,)), -inputs)
