@@ -191,7 +191,10 @@ def _batch_norm(call: Call) -> list[Axes]:
     axes = call.axes(call.argument("input"))
     more = [call.argument(name) for name in ("weight", "bias", "running_mean", "running_var")]
     channel = call.match(axes[1], *(call.axes(tensor)[0] for tensor in more if tensor is not None))
-    return [(axes[0], channel, *axes[2:])]
+    # Weight standardisation, as NFNet's, calls it in training: its statistics are then as many as channels.
+    size = call.argument("input").shape[1]
+    rest: list[Axes] = [(channel if len(tensor) == size else None,) for tensor in call.outputs[1:]]
+    return [(axes[0], channel, *axes[2:]), *rest]
 
 
 def _layer_norm(call: Call) -> list[Axes]:

@@ -107,6 +107,16 @@ def test_several_inputs() -> None:
     assert report.removed == {"one": 8, "two": 8} and module.head.in_features == 16
 
 
+def test_weights_that_are_standardised() -> None:
+    class Standardised(nn.Conv2d):
+        def forward(self, x: Tensor) -> Tensor:
+            weight = nn.functional.batch_norm(self.weight.reshape(1, len(self.weight), -1), None, None, training=True)
+            return nn.functional.conv2d(x, weight.reshape_as(self.weight), self.bias)
+
+    module = nn.Sequential(Standardised(3, 16, 3), nn.ReLU(), Standardised(16, 16, 3), nn.Flatten(), nn.Linear(256, 2))
+    assert prune_channels(module, IMAGES, 0.5).removed == {"0": 8, "2": 8}
+
+
 def test_groups_of_nothing() -> None:
     module = nn.Linear(3, 4)
     assert groups_of(traced(module, (torch.randn(2, 3),))) == []
