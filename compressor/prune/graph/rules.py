@@ -194,6 +194,8 @@ def _batch_norm(call: Call) -> list[Axes]:
     # Weight standardisation, as NFNet's, calls it in training: its statistics are then as many as channels.
     size = call.argument("input").shape[1]
     rest: list[Axes] = [(channel if len(tensor) == size else None,) for tensor in call.outputs[1:]]
+    for axis in axes[2:] if call.argument("training") or call.argument("train") else ():
+        call.blur(axis)
     return [(axes[0], channel, *axes[2:]), *rest]
 
 
