@@ -34,6 +34,7 @@ def run(
     device: str = "auto",
     quick: bool = False,
     control: bool | Sequence[str] = False,
+    output: str = "",
     progress: ShowProgress = silent,
 ) -> Report:
     """Compress a trained module for a profile's target and measure what came out.
@@ -55,6 +56,8 @@ def run(
         device: ``"auto"`` or a torch device.
         quick: Little data and few epochs.
         control: Everything once more without distillation; or only stages of these kinds.
+        output: Which part of what ``module`` gives the logits are, ``"logits"`` or ``"0"``, where it isn't one tensor
+            and can't be told.
         progress: Called with reports.
 
     Returns:
@@ -78,6 +81,7 @@ def run(
         quick=quick,
         control=(("run",) if control else ()) if isinstance(control, bool) else tuple(control),
         command="compressor.run(...)",
+        output=output,
     )
     return pipeline.run(job, progress)
 

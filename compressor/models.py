@@ -84,6 +84,31 @@ def _digest(*parts: object) -> str:
     return hashlib.sha256(repr(parts).encode()).hexdigest()
 
 
+class OutputRule(_Frozen):
+    """How one tensor, a row a sample, is had from what a network's forward gives.
+
+    Paths are keys, names and places: ``"logits"``, ``"0"``, ``"1.logits"``; empty is the output itself.
+    """
+
+    eval: str = Field(default="", description="where the answers are in what forward gives in eval mode")
+    training: str = Field(default="", description="the same in training mode")
+    keeps_batch: bool = Field(default=False, description="squeeze() leaves a batch of one its first axis")
+    ends: Literal["", "softmax", "log_softmax", "sigmoid"] = Field(
+        default="", description="what the network ends in; answers are taken before a softmax or sigmoid"
+    )
+    dropped: tuple[str, ...] = Field(default=(), description="heads that only give what isn't taken, taken out")
+
+    @property
+    def watches(self) -> bool:
+        """Whether the forward itself has to be watched."""
+        return self.keeps_batch or self.ends in ("softmax", "sigmoid")
+
+    @property
+    def changes(self) -> bool:
+        """Whether the network answers otherwise than without the rule."""
+        return bool(self.eval or self.training or self.dropped) or self.watches
+
+
 class ModelInfo(_Frozen):
     """What a model file says about itself, and what every artifact made from it repeats."""
 
@@ -94,6 +119,7 @@ class ModelInfo(_Frozen):
     inputs: tuple[InputSpec, ...] = ()
     tokenizer: TokenizerSpec | None = None
     classes: tuple[str, ...] = ()
+    output: OutputRule | None = Field(default=None, description="None where forward gives one tensor of logits")
     untrained: tuple[str, ...] = Field(default=(), description="weights that the file lacks, drawn anew: a new head's")
     source: str = Field(default="", description="the file it was read from, for the report")
     sha256: str = Field(default="", description="of the file, or of the weights where there is no file")

@@ -1,6 +1,7 @@
 """The user's own code as it is called from here: what it raises, or ends the process with, names its line."""
 
 import linecache
+import re
 import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -9,7 +10,10 @@ from types import TracebackType
 
 from compressor.errors import CompressError, InputError
 
-INSTALLED = ("site-packages", "dist-packages", "lib/python", "<frozen ", str(Path(__file__).parent))
+INSTALLED = ("site-packages", "dist-packages", "lib/python", "<frozen ", "<eval_with_key>", str(Path(__file__).parent))
+
+# As torch writes the frames of a failed capture into its message.
+FRAME = re.compile(r'File "([^"\n]+)", line (\d{1,9})')
 
 
 def is_installed(path: str) -> bool:
@@ -22,12 +26,23 @@ def line_of(error: BaseException) -> str:
 
     Empty where it came through none.
     """
-    found = ""
-    for file, number in _frames(error.__traceback__):
-        if not is_installed(file):
-            code = linecache.getline(file, number).strip()
-            found = f"{file}:{number}" + (f": {code}" if code else "")
-    return found
+    return next((_shown(file, number) for file, number in _behind(error) if not is_installed(file)), "")
+
+
+def _behind(error: BaseException) -> Iterator[tuple[str, int]]:
+    """Files and lines, innermost first: of the first cause, of what it became, then of those that messages name."""
+    chain = [error]
+    while (cause := chain[-1].__cause__ or chain[-1].__context__) is not None and cause not in chain:
+        chain.append(cause)
+    for one in reversed(chain):
+        yield from reversed(list(_frames(one.__traceback__)))
+    for one in chain:
+        yield from ((file, int(number)) for file, number in reversed(FRAME.findall(str(one))) if Path(file).is_file())
+
+
+def _shown(file: str, number: int) -> str:
+    code = linecache.getline(file, number).strip()
+    return f"{file}:{number}" + (f": {code}" if code else "")
 
 
 def reason_of(error: BaseException) -> str:

@@ -5,6 +5,8 @@ from pathlib import Path
 from types import ModuleType
 
 import pytest
+import torch
+from torch import Tensor, nn
 
 from compressor.errors import DataError, InputError
 from compressor.factories import build, parse_factory
@@ -73,3 +75,22 @@ def test_a_reason_has_one_line() -> None:
         raise ValueError("one\ntwo")
     assert line_of(raised.value).endswith(': raise ValueError("one\\ntwo")')
     assert reason_of(raised.value).startswith("ValueError: one at ")
+
+
+class Branches(nn.Module):
+    def forward(self, x: Tensor) -> Tensor:
+        if x.sum() > 0:
+            return x
+        return -x
+
+
+def test_the_line_that_torch_can_not_capture() -> None:
+    with pytest.raises(RuntimeError) as raised:
+        torch.export.export(Branches(), (torch.ones(2, 3),))
+    assert line_of(raised.value).endswith(": if x.sum() > 0:")
+
+
+def test_a_line_that_only_the_message_names() -> None:
+    assert line_of(ValueError(f'no graph\n  File "{__file__}", line 1, in f\n  File "missing.py", line 3')).startswith(
+        f"{__file__}:1: "
+    )

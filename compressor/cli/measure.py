@@ -38,15 +38,20 @@ def measure(threads: int, batch_size: int, as_json: bool, **typed: Any) -> None:
 def _record(options: ModelOptions, threads: int, batch_size: int) -> StageRecord:
     from compressor.context import RunContext
     from compressor.measure import snapshot
+    from compressor.models import TorchModel
     from compressor.pipeline.job import torch_device
     from compressor.target import Target
     from compressor.tasks import make_task
+    from compressor.tasks.probe import settled
 
     model = options.load_model()
     data = options.load_data(model)
+    task = make_task(options.task or model.info.task)
+    if isinstance(model, TorchModel):
+        model = settled(model, task, data, asked=options.output, learns=False)
     with tempfile.TemporaryDirectory(prefix="compress-measure-") as folder:
         ctx = RunContext(
-            task=make_task(options.task or model.info.task),
+            task=task,
             data=data,
             target=Target(runtime="onnxruntime", threads=threads, batch_size=batch_size),
             reference=model,  # type: ignore[arg-type]

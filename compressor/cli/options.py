@@ -37,6 +37,9 @@ MODEL_OPTIONS = (
     click.option("--task", metavar="NAME", help="What the network does; without it, as the model file says."),
     click.option("--factory", metavar="MODULE:CALLABLE", help="What builds the network of a bare state_dict."),
     click.option("--factory-arg", "factory_args", multiple=True, metavar="K=V", help="Argument of the factory."),
+    click.option(
+        "--output", default="", metavar="KEY", help="Which part of its output the logits are: logits, 0; else as told."
+    ),
     click.option("--trust", is_flag=True, help="Load files that run code when they are read (pickles)."),
     click.option("--device", default="auto", show_default=True, metavar="NAME", help="auto, cpu, cuda, cuda:1."),
     click.option(
@@ -107,6 +110,7 @@ class ModelOptions:
     task: str | None
     factory: str | None
     factory_args: tuple[str, ...]
+    output: str
     trust: bool
     device: str
     seed: int
@@ -209,6 +213,7 @@ class JobOptions(ModelOptions):
             stop_before=self.stop_before,
             fresh=self.fresh,
             command=command,
+            output=self.output,
         )
 
     def _teacher(self, text: str, task: str) -> Any:

@@ -12,6 +12,7 @@ from compressor.models import TorchModel
 from compressor.pipeline.job import torch_device
 from compressor.target import Target
 from compressor.tasks import Task
+from compressor.tasks.probe import settled
 from compressor.training import TrainSettings, evaluate, fit
 
 
@@ -25,6 +26,7 @@ def train_teacher(
     seed: int,
     device: str,
     display: ShowProgress,
+    output: str = "",
 ) -> str:
     """Train a network on labels and write its checkpoint.
 
@@ -32,7 +34,7 @@ def train_teacher(
     goes on.
 
     Args:
-        model: The network, with a factory; trained in place.
+        model: The network, with a factory; trained in place where its forward gives one tensor of logits.
         data: What to train on; its spec is written into the checkpoint.
         task: What to minimise and how to score.
         settings: How long and how.
@@ -40,10 +42,12 @@ def train_teacher(
         seed: Seeds data order and augmentation.
         device: ``"auto"`` or a torch device.
         display: Shows progress.
+        output: Which part of what its forward gives the logits are, where that can't be told.
 
     Returns:
         One line for the user: where, and how good on the test split.
     """
+    model = settled(model, task, data, asked=output)
     assert model.info.factory is not None
     workdir = path.with_name(f"{path.stem}.training")
     ctx = RunContext(
@@ -72,6 +76,7 @@ def train_teacher(
             inputs=model.info.inputs or task.input_specs(data),
             classes=data.classes,
             tokenizer=model.info.tokenizer,
+            output=model.info.output,
         )
     else:
         write_huggingface(model.module.cpu(), model.info, path)

@@ -55,7 +55,15 @@ def train(out: str, overrides: tuple[str, ...], **typed: Any) -> None:
     task = make_task(options.task or model.info.task)
     with progress_display() as display:
         line = train_teacher(
-            model, data, task, settings, path, seed=options.seed, device=options.device, display=display
+            model,
+            data,
+            task,
+            settings,
+            path,
+            seed=options.seed,
+            device=options.device,
+            display=display,
+            output=options.output,
         )
     # A checkpoint names its data, a Hugging Face folder can't.
     named = [f"--data {data.source}", *(f"--data-arg {one}" for one in options.data_args)] if to_folder else []

@@ -13,6 +13,7 @@ from compressor.distill.recover import recover
 from compressor.distill.settings import KdSettings
 from compressor.distill.teachers import mean_of_teachers
 from compressor.factories import build
+from compressor.factories.answers import answering
 from compressor.models import TorchModel
 from compressor.stage import StageResult
 from compressor.training import FitResult
@@ -98,7 +99,7 @@ def _fresh(student: TorchModel, seed: int) -> nn.Module:
     with torch.random.fork_rng():
         torch.manual_seed(seed)
         if student.info.factory is not None:
-            built = build(student.info.factory)
+            built = answering(build(student.info.factory), student.info.output)
             if _shapes(built) == _shapes(copied):
                 return built
         for child in copied.modules():

@@ -25,6 +25,8 @@ from compressor.factories.text_network import is_text_network
 from compressor.models import TorchModel
 from compressor.stage import Rehearsal, Stage, StageResult
 from compressor.target import Budget
+from compressor.tasks.outputs import described
+from compressor.tasks.probe import settled
 from compressor.training import TrainSettings, evaluate
 
 
@@ -140,5 +142,9 @@ class Distill(Stage):
         if self.student == "auto" and is_text_network(model.info.factory):
             return fewer_layers(model, self.budget.limits(), self.choice, ctx, nearest=self.budget.nearest)
         if self.student == "auto":
-            return auto_student(model, self.budget.limits(), ctx, nearest=self.budget.nearest)
-        return named_student(self.student, model, ctx.seed)
+            chosen = auto_student(model, self.budget.limits(), ctx, nearest=self.budget.nearest)
+        else:
+            chosen = named_student(self.student, model, ctx.seed)
+        student = settled(chosen.model, ctx.task, ctx.data, who="the student")
+        said = described(student.info.output) if student.info.output != model.info.output else []
+        return replace(chosen, model=student, reason="; ".join([chosen.reason, *said]))

@@ -241,7 +241,8 @@ def _fresh(ref: FactoryRef, reference: TorchModel, seed: int) -> TorchModel:
     with torch.random.fork_rng():
         torch.manual_seed(seed)
         module = build(ref)
-    return TorchModel(module, reference.info.model_copy(update={"factory": ref}))
+    # What its forward gives is found out anew.
+    return TorchModel(module, reference.info.model_copy(update={"factory": ref, "output": None}))
 
 
 def _classes_argument(name: str, reference: TorchModel) -> dict[str, Any]:

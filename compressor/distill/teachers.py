@@ -15,9 +15,30 @@ from compressor.data import Batch, Data, fitted
 from compressor.data.fitting import outputs_by_class
 from compressor.distill.taps import Taps
 from compressor.errors import PlanError
-from compressor.models import OnnxModel, TorchModel
+from compressor.factories.answers import logits_of
+from compressor.models import Form, OnnxModel, OutputRule, TorchModel
 from compressor.runners import OnnxRunner, as_network
+from compressor.tasks import Task
+from compressor.tasks.outputs import end_of
+from compressor.tasks.probe import SAMPLES, settled
 from compressor.training.layout import Choice, Layout, choose_layout
+
+
+def settled_teacher(model: Form, task: Task, data: Data, who: str) -> Form:
+    """A teacher whose answers are logits: a network by ``settled``, a file of probabilities by their logarithms.
+
+    Raises:
+        PlanError: It can't teach.
+    """
+    if isinstance(model, TorchModel):
+        return settled(model, task, data, who=who, learns=False)
+    if not isinstance(model, OnnxModel) or task.answers != "classes":
+        return model
+    batch = data.batch("train", torch.arange(min(SAMPLES, len(data.train))))
+    with OnnxRunner(model.path, threads=1) as runner:
+        answers = task.attempt(lambda: task.forward(as_network(runner), batch), batch, data, who)
+    output = OutputRule(ends=end) if (end := end_of(answers)) else None
+    return replace(model, info=model.info.model_copy(update={"output": output}))
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,8 +193,12 @@ def _ask_onnx(model: OnnxModel, ctx: RunContext) -> AskTeacher:
     runner = OnnxRunner(model.path, threads=torch.get_num_threads())
     runner.__enter__()
     network = as_network(runner)
+    rule = model.info.output
 
     def ask(batch: Batch) -> Answers:
-        return Answers(ctx.task.logits(ctx.task.forward(network, batch).to(ctx.device), batch))
+        outputs = ctx.task.forward(network, batch).to(ctx.device)
+        if rule is not None and rule.ends == "softmax":
+            outputs = logits_of(outputs, rule.ends)
+        return Answers(ctx.task.logits(outputs, batch))
 
     return ask

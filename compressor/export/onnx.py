@@ -27,6 +27,7 @@ from compressor.export.integers import (
 from compressor.export.sums import keep_sums_apart
 from compressor.factories.sentence_network import EMBEDDING
 from compressor.models import InputSpec, ModelInfo, OnnxModel, QuantizedModel, TorchForm
+from compressor.user_code import reason_of
 
 # What a task's answers are called in the file; others are logits.
 OUTPUT_NAMES = {EMBEDDING: "sentence_embedding"}
@@ -129,11 +130,10 @@ def _to_proto(
                 external_data=False,
                 verbose=False,
             )
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         cause = error.__cause__ or error
-        reason = str(cause).strip().partition("\n")[0]
-        message = f"{type(module).__name__} can't be exported to ONNX: {type(cause).__name__}: {reason}"
-        hint = "a forward without data-dependent Python control flow; torch.export names the line above"
+        message = f"{type(module).__name__} can't be exported to ONNX: {reason_of(cause)}"
+        hint = "a forward without data-dependent Python control flow"
         raise StageError(message, hint) from error
     assert program is not None
     proto: onnx.ModelProto = program.model_proto

@@ -12,11 +12,12 @@ from torch import Tensor, nn
 from compressor.errors import InputError, ModelFileError
 from compressor.export.onnx import write_atomically
 from compressor.factories import build, is_known_library, parse_factory
+from compressor.factories.answers import answering
 from compressor.factories.bounded import at_most
 from compressor.factories.trust import without_fetching
 from compressor.faults import shown
 from compressor.loading.weights import load_tensors, state_of
-from compressor.models import FactoryRef, InputSpec, ModelInfo, TokenizerSpec
+from compressor.models import FactoryRef, InputSpec, ModelInfo, OutputRule, TokenizerSpec
 from compressor.reading import as_record
 from compressor.structure import apply_shapes, manifest_of
 
@@ -37,6 +38,7 @@ def save_checkpoint(
     inputs: InputSpec | tuple[InputSpec, ...] | None = None,
     classes: Sequence[str] = (),
     tokenizer: TokenizerSpec | None = None,
+    output: OutputRule | None = None,
 ) -> None:
     """Write a network with everything ``compress run`` needs to know about it.
 
@@ -52,6 +54,7 @@ def save_checkpoint(
         inputs: Shape, mean and std of what the network expects.
         classes: Class names by label.
         tokenizer: What makes a text network's inputs.
+        output: How its answers are had, where the network was made to answer so; see ``compressor.tasks.probe``.
 
     Raises:
         InputError: The factory doesn't build this network, or a value isn't plain.
@@ -66,6 +69,7 @@ def save_checkpoint(
         inputs=_input_specs(inputs, example_inputs),
         classes=tuple(classes),
         tokenizer=tokenizer,
+        output=output,
     )
     try:
         plain = json.loads(json.dumps({"factory": ref.arguments, "data": info.data_args}))
@@ -78,7 +82,7 @@ def save_checkpoint(
     manifest = manifest_of(module)
     tensors = state_of(module)
     # Better now than when the file is read and the training is long over.
-    load_tensors(apply_shapes(build_fresh(ref), manifest), tensors, "the module")
+    load_tensors(apply_shapes(answering(build_fresh(ref), output), manifest), tensors, "the module")
     content = {
         "format": FORMAT,
         "version": VERSION,

@@ -18,6 +18,7 @@ from compressor.data.load import is_user_code
 from compressor.errors import CompressError, InputError, ModelFileError
 from compressor.export.onnx import write_atomically
 from compressor.factories import parse_factory, trusted
+from compressor.factories.answers import answering
 from compressor.faults import shown
 from compressor.loading.check import make_check, verify
 from compressor.loading.checkpoint import build_fresh
@@ -120,7 +121,8 @@ def load_form(folder: Path, *, factory: Factory | None = None, trust: bool = Fal
     builder = factory if callable(factory) and not isinstance(factory, FactoryRef) and ref is None else None
     rebuilt: TorchModel | QuantizedModel
     manifest = saved.structure
-    module = apply_shapes(module, manifest, tensors, str(folder / STRUCTURE)).eval()
+    answers = answering(module, info.output)
+    module = apply_shapes(answers, manifest, tensors, str(folder / STRUCTURE)).eval()
     if form == "quantized":
         assert saved.quantization is not None
         graph = _inserted(folder, module, saved.quantization, inputs, info)

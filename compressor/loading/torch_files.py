@@ -13,6 +13,7 @@ from torch import fx, nn
 from compressor.data.load import is_user_code
 from compressor.errors import CompressError, InputError, ModelFileError, UntrustedError
 from compressor.factories import build, trusted
+from compressor.factories.answers import answering
 from compressor.loading.archive import check_code, entries_of, kind_of
 from compressor.loading.checkpoint import build_fresh, info_of, is_checkpoint
 from compressor.loading.pickles import check_pickles, read_plain, read_trusted, unwrapped
@@ -77,7 +78,7 @@ def _from_checkpoint(path: Path, content: Mapping[str, Any], ref: FactoryRef | N
     tensors = content["state_dict"]
     for name, tensor in tensors.items():
         check_stored(name, tensor, str(path))
-    module = apply_shapes(build_fresh(ref, tensors), content["structure"], tensors, str(path))
+    module = apply_shapes(answering(build_fresh(ref, tensors), info.output), content["structure"], tensors, str(path))
     load_tensors(module, tensors, str(path))
     return TorchModel(module.eval(), info.model_copy(update=update))
 

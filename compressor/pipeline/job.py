@@ -11,6 +11,7 @@ from compressor.data.fitting import outputs_by_class
 from compressor.data.labels import listed
 from compressor.data.load import shorten
 from compressor.distill.students import named_student
+from compressor.distill.teachers import settled_teacher
 from compressor.errors import InputError, MissingError, PlanError, did_you_mean
 from compressor.factories import build, parse_factory
 from compressor.loading.huggingface import with_new_head
@@ -19,6 +20,7 @@ from compressor.pipeline.agreement import check_inputs, check_trained, extra_out
 from compressor.profile import Profile
 from compressor.stage import Stage
 from compressor.tasks import Task
+from compressor.tasks.probe import settled
 
 # What ``--control`` alone compares.
 WHOLE_RUN = "run"
@@ -46,6 +48,8 @@ class Job:
         stop_before: Leave out the stage of this kind and all after it.
         fresh: Redo every stage, whatever is cached.
         command: What to type to run it again.
+        output: Which part of what forward gives the answers are, where it isn't one tensor: ``"logits"``, ``"0"``;
+            empty for what can be told.
     """
 
     model: TorchModel
@@ -63,6 +67,7 @@ class Job:
     stop_before: str | None = None
     fresh: bool = False
     command: str = ""
+    output: str = ""
 
     @property
     def stages(self) -> tuple[Stage, ...]:
@@ -108,10 +113,10 @@ class Job:
 
 
 def prepared(job: Job) -> Job:
-    """The job with its device found, its model described by its data, its stages cut and shortened.
+    """The job with its device found, its networks probed and described by its data, its stages cut and shortened.
 
     Raises:
-        PlanError: ``stop_before`` names no stage of the profile, no stage is left, or the network is TorchScript.
+        PlanError: ``stop_before`` names no stage of the profile, no stage is left, or a network can't be compressed.
         MissingError: The device isn't here.
         InputError: The student can't be built.
         DataError: A network's file and the data disagree on shape, normalisation or classes.
@@ -135,6 +140,7 @@ def prepared(job: Job) -> Job:
         job = replace(job, student=student)
     elif job.student is not None:
         job = replace(job, student=_given_student(job, job.student))
+    job = _settled(job)
     if job.quick:
         stages = tuple(_quick(stage) for stage in stages)
         job = replace(job, data=shorten(job.data, QUICK_TRAIN, QUICK_OTHER))
@@ -150,6 +156,20 @@ def _check_can_learn(form: TorchModel | str | None) -> None:
             "for quantization; it can teach and be measured",
             f"--teacher {form.info.source} --trust, and as the model a checkpoint of a network to train",
         )
+
+
+def _settled(job: Job) -> Job:
+    """The job with networks that give one tensor of logits; see ``compressor.tasks.probe``."""
+    model = settled(job.model, job.task, job.data, asked=job.output)
+    teachers = []
+    for number, teacher in enumerate(job.teachers, 1):
+        who = f"teacher {number}" if len(job.teachers) > 1 else "the teacher"
+        data = fitted(job.data, teacher.model.info)
+        teachers.append(replace(teacher, model=settled_teacher(teacher.model, job.task, data, who)))
+    student = job.student
+    if isinstance(student, TorchModel):
+        student = settled(student, job.task, fitted(job.data, student.info), who="the student")
+    return replace(job, model=model, teachers=tuple(teachers), student=student)
 
 
 def torch_device(name: str) -> str:
@@ -216,7 +236,7 @@ def _student(job: Job, stages: tuple[Stage, ...]) -> tuple[tuple[Stage, ...], To
     with torch.random.fork_rng():
         torch.manual_seed(job.seed)
         module = build(ref)
-    return stages, TorchModel(module, job.model.info.model_copy(update={"factory": ref}))
+    return stages, TorchModel(module, job.model.info.model_copy(update={"factory": ref, "output": None}))
 
 
 def _given_student(job: Job, student: TorchModel) -> TorchModel:

@@ -17,7 +17,7 @@ from compressor.measure import Snapshot, snapshot
 from compressor.models import EngineModel, Form, OnnxModel, TorchModel
 from compressor.pipeline.cache import Done, StageFolder, stage_key
 from compressor.pipeline.job import Job
-from compressor.pipeline.plan import teacher_notes
+from compressor.pipeline.plan import output_notes, teacher_notes
 from compressor.pipeline.rehearsal import rehearse
 from compressor.report import Parity, StageRecord
 from compressor.stage import Stage
@@ -133,7 +133,7 @@ def _reference(job: Job, folder: Path, key: str, progress: ShowProgress, arm: Ar
         taken = snapshot(name, job.model, ctx, place.path, None)
         taken.save(place.path)
         seconds = time.perf_counter() - start
-        record = _finished(taken, "reference", seconds, folder, {}, {}, {}, teacher_notes(job))
+        record = _finished(taken, "reference", seconds, folder, {}, {}, {}, [*output_notes(job), *teacher_notes(job)])
         done = place.finish(record, module_digest(job.model.module))
     taken = Snapshot.load(place.path)
     arm.records.append(done.record.model_copy(update={"cached": cached}))

@@ -11,6 +11,7 @@ from compressor.models import FORM_NAMES, Form, TorchModel
 from compressor.pipeline.estimate import estimate
 from compressor.pipeline.job import Job, prepared
 from compressor.pipeline.rehearsal import rehearse
+from compressor.tasks.outputs import described
 
 # Of the validation split, for what is said of teachers; fewer where they are slow.
 TEACHER_SAMPLES, LEAST_SAMPLES, FEW = 1000, 50, 4
@@ -78,7 +79,18 @@ def plan(job: Job, progress: ShowProgress = silent) -> Plan:
         )
         for one in rehearsed
     ]
-    return Plan(lines, [*job.file_notes, *job.data.notes, *teacher_notes(job)], seconds, memory)
+    return Plan(lines, [*job.file_notes, *job.data.notes, *output_notes(job), *teacher_notes(job)], seconds, memory)
+
+
+def output_notes(job: Job) -> list[str]:
+    """How the answers of networks are had whose forward doesn't give one tensor of logits."""
+    notes = described(job.model.info.output)
+    for number, teacher in enumerate(job.teachers, 1):
+        who = f"teacher {number}" if len(job.teachers) > 1 else "the teacher"
+        notes += [f"{who}: {line}" for line in described(teacher.model.info.output)]
+    if isinstance(job.student, TorchModel):
+        notes += [f"the student: {line}" for line in described(job.student.info.output)]
+    return notes
 
 
 def teacher_notes(job: Job) -> list[str]:

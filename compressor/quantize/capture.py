@@ -8,6 +8,7 @@ from torch import Tensor, fx, nn
 from compressor.axes import dynamic_axes, is_text
 from compressor.errors import PlanError
 from compressor.quantize.folding import fold_batchnorm
+from compressor.user_code import reason_of
 
 BATCHES = (2, 3)
 # Texts are compared at this length too.
@@ -41,9 +42,8 @@ def capture(module: nn.Module, example_inputs: tuple[Tensor, ...], longest: int 
             with torch.enable_grad():
                 program = torch.export.export(own, inputs[0], dynamic_shapes=dynamic_axes(inputs[0], longest))
             expected = [own(*given) for given in inputs]
-    except Exception as error:
-        reason = str(error).strip().partition("\n")[0]
-        message = f"quantize: torch.export can't trace {type(module).__name__}: {type(error).__name__}: {reason}"
+    except (Exception, SystemExit) as error:
+        message = f"quantize: torch.export can't trace {type(module).__name__}: {reason_of(error)}"
         hint = "a forward without data-dependent Python control flow, or a profile without the quantize stage"
         raise PlanError(message, hint) from error
     exported = program.module(check_guards=False)

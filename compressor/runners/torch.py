@@ -36,8 +36,7 @@ class TorchRunner:
         assert self._module is not None, "TorchRunner.infer outside of its 'with' block"
         tensors = tuple(torch.from_numpy(np.ascontiguousarray(array)).to(self._device) for array in inputs)
         with torch.no_grad():
-            outputs = self._module(*tensors)
-        logits: Tensor = outputs if isinstance(outputs, Tensor) else outputs[0]
+            logits: Tensor = self._module(*tensors)
         array: npt.NDArray[np.float32] = logits.float().cpu().numpy()
         return array
 

@@ -1,7 +1,8 @@
 """What a batch means: forward, loss, the logits to distil, the score. One file a task."""
 
+import contextlib
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Literal
 
@@ -11,8 +12,9 @@ import torch
 from torch import Tensor, nn
 
 from compressor.data import Batch, Data
-from compressor.errors import DataError, InputError, did_you_mean
+from compressor.errors import InputError, PlanError, did_you_mean
 from compressor.models import InputSpec
+from compressor.user_code import called
 
 AnswerKind = Literal["classes", "values", "vectors"]
 
@@ -32,6 +34,19 @@ class Score:
     per_class: dict[str, float] = field(default_factory=dict)
 
 
+@contextlib.contextmanager
+def in_mode(module: nn.Module, training: bool) -> Iterator[None]:
+    """Put a network into a mode for a while; each submodule is in its own again afterwards."""
+    # A frozen script has no modes.
+    modes = {child: child.training for child in module.modules() if hasattr(child, "training")}
+    module.train(training)
+    try:
+        yield
+    finally:
+        for child, mode in modes.items():
+            child.training = mode
+
+
 class Task(ABC):
     """One kind of job a network does. Instances are immutable and cheap."""
 
@@ -39,12 +54,16 @@ class Task(ABC):
     # What an answer is, which chooses the loss between two of them: logits of classes, numbers to be met, or vectors
     # of length 1 that are compared with one another.
     answers: ClassVar[AnswerKind] = "classes"
+    # How many axes a network's output has.
+    rank: ClassVar[int] = 2
     # How messages call an input's axes, and what else could be typed.
     axes: ClassVar[str] = "one sample"
     remedy: ClassVar[str] = "data that the network was made for"
     score_name: str
     higher_is_better: bool = True
     loss_name: str = ""
+    # Whether the loss is the user's, and may be meant for something else than logits.
+    own_loss: bool = False
 
     def inputs(self, batch: Batch) -> tuple[Tensor, ...]:
         """What the network is called with for a batch."""
@@ -84,30 +103,30 @@ class Task(ABC):
 
         Raises:
             DataError: Naming what doesn't fit.
+            PlanError: The network can't take the data, or gives something else than the task's answers.
         """
 
     def trial(self, module: nn.Module, data: Data) -> Tensor:
         """What a network gives for two real samples; its mode is restored.
 
         Raises:
-            DataError: The network can't take them.
+            PlanError: The network can't take them.
         """
         batch = data.batch("train", torch.arange(min(2, len(data.train))))
-        was_training = module.training
-        module.eval()
-        try:
-            with torch.no_grad():
-                return self.forward(module, batch)
-        except Exception as error:
-            shape = tuple(batch.inputs[0].shape[1:])
-            reason = str(error).partition("\n")[0]
-            raise DataError(
-                f"the network can't take this data: an input of shape {shape} ({self.axes}) "
-                f"from '{data.source}' fails with: {reason}",
-                self.remedy,
-            ) from None
-        finally:
-            module.train(was_training)
+        with in_mode(module, training=False):
+            outputs: Tensor = self.attempt(lambda: self.forward(module, batch), batch, data)
+        return outputs
+
+    def attempt(self, call: Callable[[], Any], batch: Batch, data: Data, who: str = "the network") -> Any:
+        """What a call of a network gives, without gradients; whatever the network's own code does there is caught.
+
+        Raises:
+            PlanError: It raises or ends the process, with the line that does.
+        """
+        shape = tuple(batch.inputs[0].shape[1:])
+        what = f"{who} can't take this data: an input of shape {shape} ({self.axes}) from '{data.source}' fails with"
+        with called(what, self.remedy, PlanError), torch.no_grad():
+            return call()
 
     def input_specs(self, data: Data) -> tuple[InputSpec, ...]:
         """What a network for this data expects of one sample."""
@@ -144,6 +163,7 @@ class ScoredTask(Task):
             raise InputError(f"no score '{score}'{did_you_mean(score, self.scores)}", f"one of: {known}")
         self.score_name = score or self.scores[0]
         self._loss: Callable[[Tensor, Tensor], Tensor] = loss or self.usual_loss
+        self.own_loss = loss is not None
         self.loss_name = getattr(self._loss, "__qualname__", type(self._loss).__name__)
 
 

@@ -6,7 +6,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from compressor.data import Batch, Data
-from compressor.errors import DataError
+from compressor.errors import DataError, PlanError
 from compressor.tasks import Score, ScoredTask
 
 SCORES = ("accuracy", "top5", "macro_f1")
@@ -80,7 +80,7 @@ class Classification(ScoredTask):
             )
         outputs = self.trial(module, data)
         if outputs.dim() != 2:
-            raise DataError(
+            raise PlanError(
                 f"{self.name} wants logits of shape (N, classes), the network gives {tuple(outputs.shape)}",
                 "wrap the network so that its forward returns logits",
             )

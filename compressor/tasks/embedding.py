@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from compressor.data import Batch, Data
-from compressor.errors import DataError
+from compressor.errors import DataError, PlanError
 from compressor.factories.sentence_network import EMBEDDING
 from compressor.tasks import Score, ScoredTask
 from compressor.tasks.regression import bootstrap, pearson, spearman
@@ -125,6 +125,6 @@ class SentenceEmbedding(ScoredTask):
         self.inputs(data.batch("train", torch.arange(1)))
         outputs = self.trial(module, data)
         if outputs.dim() != 3:
-            raise DataError(
+            raise PlanError(
                 f"{self.name} wants a vector a text, (N, width), the network gives {tuple(outputs.shape)}", self.remedy
             )

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from compressor.data import Batch, Data
-from compressor.errors import DataError
+from compressor.errors import DataError, PlanError
 from compressor.tasks import Score, ScoredTask
 
 ERRORS = ("rmse", "mae")
@@ -81,7 +81,7 @@ class TextRegression(ScoredTask):
             )
         outputs = self.trial(module, data)
         if outputs.dim() != 2 or outputs.shape[1] != 1:
-            raise DataError(
+            raise PlanError(
                 f"{self.name} wants one number a text, (N, 1), the network gives {tuple(outputs.shape)}",
                 f"compress train FOLDER --task {self.name} --data ..., which gives it such a head",
             )

@@ -10,7 +10,7 @@ from torch.nn import functional
 
 from compressor.data import Batch, Data
 from compressor.data.labels import IGNORED
-from compressor.errors import DataError
+from compressor.errors import DataError, PlanError
 from compressor.tasks import Score, ScoredTask
 
 SCORES = ("f1", "accuracy")
@@ -31,6 +31,7 @@ class TokenClassification(ScoredTask):
 
     name = "token-classification"
     axes = "tokens"
+    rank = 3
     remedy = "a Hugging Face folder of a network for texts, with its tokenizer"
     scores = SCORES
     usual_loss = staticmethod(functional.cross_entropy)
@@ -85,7 +86,7 @@ class TokenClassification(ScoredTask):
             )
         outputs = self.trial(module, data)
         if outputs.dim() != 3:
-            raise DataError(
+            raise PlanError(
                 f"{self.name} wants logits of shape (N, tokens, classes), the network gives {tuple(outputs.shape)}",
                 f"compress train FOLDER --task {self.name} --data ..., which gives it such a head",
             )

@@ -9,7 +9,7 @@ from torch import nn
 
 from compressor.data import Data
 from compressor.data.batches import TensorSplit
-from compressor.errors import DataError, InputError
+from compressor.errors import DataError, InputError, PlanError
 from compressor.tasks import Task, make_task
 from compressor.testing import TaskContract
 
@@ -84,12 +84,12 @@ def test_check_names_the_label_out_of_range() -> None:
 
 
 def test_check_names_the_shape() -> None:
-    with pytest.raises(DataError, match=r"shape \(1, 8, 8\)"):
+    with pytest.raises(PlanError, match=r"shape \(1, 8, 8\)"):
         make_task("image-classification").check(nn.Conv2d(3, 4, 3), digits.digits_data())
 
 
 def test_check_wants_logits() -> None:
-    with pytest.raises(DataError, match="logits of shape"):
+    with pytest.raises(PlanError, match="logits of shape"):
         make_task("image-classification").check(nn.Conv2d(1, 4, 3), digits.digits_data())
 
 

@@ -210,7 +210,7 @@ def test_data_that_does_not_fit_is_refused(folder: Path, tmp_path: Path) -> None
     assert isinstance(classifier, TorchModel)
     with pytest.raises(DataError, match="this one reads them as one"):
         ctx.task.check(classifier.module, ctx.data.seen_by(classifier.info.tokenizer))
-    with pytest.raises(DataError, match=r"wants a vector a text, \(N, width\), the network gives"):
+    with pytest.raises(PlanError, match=r"wants a vector a text, \(N, width\), the network gives"):
         ctx.task.check(_Tokens(), ctx.data)
 
 

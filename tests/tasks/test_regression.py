@@ -131,7 +131,7 @@ def test_a_head_of_classes_is_refused(folder: Path) -> None:
     encoders.encoder_folder(folder / "classifier")
     classifier = load_file(folder / "classifier")
     assert isinstance(classifier, TorchModel) and classifier.info.task == "text-classification"
-    with pytest.raises(DataError, match=r"one number a text, \(N, 1\), the network gives \(2, 2\)"):
+    with pytest.raises(PlanError, match=r"one number a text, \(N, 1\), the network gives \(2, 2\)"):
         ctx.task.check(classifier.module, ctx.data)
 
 

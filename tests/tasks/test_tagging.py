@@ -24,7 +24,7 @@ from compressor.data.load import load_data, shorten
 from compressor.data.texts import TextSplit
 from compressor.distill import Distillation, KdSettings, kd_kl, labels_only, recover
 from compressor.distill.losses import label_smoothing
-from compressor.errors import DataError, InputError
+from compressor.errors import DataError, InputError, PlanError
 from compressor.export.artifacts import write_infer_script
 from compressor.export.onnx import export_onnx
 from compressor.export.text_files import write_text_files
@@ -152,7 +152,7 @@ def test_heads_that_do_not_fit_are_refused(folder: Path) -> None:
     encoders.encoder_folder(folder / "classifier")
     classifier = load_file(folder / "classifier")
     assert isinstance(classifier, TorchModel)
-    with pytest.raises(DataError, match=r"\(N, tokens, classes\), the network gives \(2, 2\)"):
+    with pytest.raises(PlanError, match=r"\(N, tokens, classes\), the network gives \(2, 2\)"):
         ctx.task.check(classifier.module, ctx.data)
     assert isinstance(ctx.data.test, TextSplit)
     more = replace(ctx.data.test, labels=torch.full_like(ctx.data.test.labels, 7))
