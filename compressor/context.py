@@ -11,7 +11,7 @@ from compressor.data import Data
 from compressor.errors import InputError
 from compressor.models import Form, TorchModel
 from compressor.reading import read_json
-from compressor.target import Budget, Target
+from compressor.target import Budget, Prefer, Target
 from compressor.tasks import Task
 
 T = TypeVar("T")
@@ -124,6 +124,7 @@ class RunContext:
         student: The network that ``distill`` trains, already built, or None where the stage chooses.
         device: A torch device, ``"cpu"`` or ``"cuda"``.
         seed: Seeds data order, augmentation and fresh weights.
+        prefer: What the run's file is chosen by, speed or size: the export stage's setting.
         control: Whether stages also run their own control comparisons.
         shared: A folder of the run for what several stages use and can be made again; None for ``workdir``.
         progress: Called with reports while a stage works.
@@ -139,6 +140,7 @@ class RunContext:
     student: TorchModel | None = None
     device: str = "cpu"
     seed: int = 0
+    prefer: Prefer = "speed"
     control: bool = False
     shared: Path | None = None
     progress: ShowProgress = field(default=silent)

@@ -159,7 +159,8 @@ class QuantizationSpec(_Frozen):
     """Everything needed to insert the same quantizers into the same graph again.
 
     ``scheme`` names the placement rules (see ``compressor.quantize.placement``), ``rest`` the type of
-    what stays float in the exported file, ``float_layers`` maps each layer left in float to the reason.
+    what stays float in the exported file, ``float_layers`` maps each layer left in float to the reason;
+    ``slower`` says by how much the whole is slower than in float, where it is and was therefore not trained.
     Node names are torch's own, so ``torch_version`` is checked on loading.
     """
 
@@ -167,6 +168,7 @@ class QuantizationSpec(_Frozen):
     rest: Literal["float32", "float16"] = "float32"
     quantizers: tuple[Quantizer, ...]
     float_layers: dict[str, str] = Field(default_factory=dict)
+    slower: str = ""
     torch_version: str
 
     @model_validator(mode="after")

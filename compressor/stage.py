@@ -48,14 +48,15 @@ class Stage(Settings):
 
     Subclasses set ``kind`` (its name in profiles), ``accepts`` (the forms it takes) and ``produces``
     (the form it gives), and ``one_of`` where some settings exclude one another: overriding one of them
-    drops the others. A stage owns the model it is handed, writes only under ``ctx.workdir``, never
-    prints and never opens model files.
+    drops the others; ``weighs_size`` where ``ctx.prefer`` or a budget of size changes what they do. A stage
+    owns the model it is handed, writes only under ``ctx.workdir``, never prints and never opens model files.
     """
 
     kind: ClassVar[str]
     accepts: ClassVar[tuple[type, ...]]
     produces: ClassVar[type]
     one_of: ClassVar[tuple[str, ...]] = ()
+    weighs_size: ClassVar[bool] = False
 
     def rehearse(self, model: Any, ctx: RunContext) -> Rehearsal:
         """The stage's own work on a copy of the model, all but the training: what can fail fails here.

@@ -6,6 +6,9 @@ from pydantic import Field
 
 from compressor.settings import Settings
 
+# What a file is chosen by where one can't have both.
+Prefer = Literal["speed", "size"]
+
 
 class Target(Settings):
     """Facts about the device and its runtime."""

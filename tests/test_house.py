@@ -18,6 +18,7 @@ TESTED_ELSEWHERE = {
     "__main__": "test_house.py starts `python -m compressor`",
     "api": "test_examples.py calls it as a user does",
     "assignments": "cli/test_options.py",
+    "export/candidates": "export/test_stage.py chooses among them",
     "context": "every stage test is handed one",
     "data/rows": "data/test_tables.py and data/test_saved_dataset.py read every kind",
     "distill/stage": "test_stage_contract.py",

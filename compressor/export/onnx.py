@@ -7,7 +7,7 @@ import json
 import logging
 import os
 import warnings
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
@@ -24,6 +24,7 @@ from compressor.export.integers import (
     store_integer_biases,
     store_integer_weights,
 )
+from compressor.export.pairs import name_pairs, without_pairs
 from compressor.export.sums import keep_sums_apart
 from compressor.factories.sentence_network import EMBEDDING
 from compressor.models import InputSpec, ModelInfo, OnnxModel, QuantizedModel, TorchForm
@@ -57,13 +58,43 @@ def export_onnx(form: TorchForm, path: Path, example_inputs: tuple[Tensor, ...],
         StageError: The network can't be exported, with the cause; nothing is written.
         DiskFullError: No space for the file.
     """
+    return write_graph(graph_of(form, example_inputs, opset=opset), form, path)
+
+
+def graph_of(form: TorchForm, example_inputs: tuple[Tensor, ...], *, opset: int = 20) -> onnx.ModelProto:
+    """A torch form as an ONNX graph whose weights are float; each quantizer is a Q/DQ pair of its name.
+
+    Raises:
+        StageError: The network can't be exported, with the cause.
+    """
     module = copy.deepcopy(form.module).cpu().eval()
     inputs = tuple(tensor.detach().cpu().contiguous() for tensor in example_inputs)
     names = _input_names(form.info, len(inputs))
     longest = form.info.tokenizer.max_length if form.info.tokenizer else None
     output = OUTPUT_NAMES.get(form.info.task, OUTPUT_NAME)
-    proto = _to_proto(module, inputs, (names, output), opset, longest)
+    return _to_proto(module, inputs, (names, output), opset, longest)
+
+
+def write_graph(proto: onnx.ModelProto, form: TorchForm, path: Path, keep: Collection[str] | None = None) -> OnnxModel:
+    """Finish a form's graph for its runtime and write it, atomically.
+
+    Args:
+        proto: From ``graph_of`` of this form; left untouched.
+        form: Its description goes into the file.
+        path: Where to; the folder is made.
+        keep: Names of the quantizers that the file has, None for all: the same network in float, or partly so,
+            without another export.
+
+    Raises:
+        StageError: The graph isn't valid.
+        DiskFullError: No space for the file.
+    """
+    whole, proto = proto, onnx.ModelProto()
+    proto.CopyFrom(whole)
+    is_integer = isinstance(form, QuantizedModel) and (keep is None or bool(keep))
     if isinstance(form, QuantizedModel):
+        if keep is not None:
+            without_pairs(proto, {one.name for one in form.spec.quantizers} - set(keep))
         narrow = store_integer_weights(proto)
         look_up_integers(proto)
         if form.spec.scheme == "onnxruntime-cpu":
@@ -73,14 +104,14 @@ def export_onnx(form: TorchForm, path: Path, example_inputs: tuple[Tensor, ...],
             to_half(proto)
     if not (isinstance(form, QuantizedModel) and form.spec.scheme == "tensorrt"):
         keep_sums_apart(proto)
-    _write_metadata(proto, form, names)
+    _write_metadata(proto, form, is_integer)
     try:
         onnx.checker.check_model(proto, full_check=True)
     except onnx.checker.ValidationError as error:
         message = f"the exported graph for {path} is not valid ONNX: {error}"
         raise StageError(message, "this is a fault of the exporter; report it with the model") from error
     write_atomically(path, proto.SerializeToString(deterministic=True))
-    return OnnxModel(path, form.info, "int8" if isinstance(form, QuantizedModel) else "fp32")
+    return OnnxModel(path, form.info, "int8" if is_integer else "fp32")
 
 
 def read_metadata(path: Path) -> dict[str, str]:
@@ -137,6 +168,7 @@ def _to_proto(
         raise StageError(message, hint) from error
     assert program is not None
     proto: onnx.ModelProto = program.model_proto
+    name_pairs(proto)
     _drop_traces(proto)
     return proto
 
@@ -189,8 +221,9 @@ def _input_names(info: ModelInfo, count: int) -> list[str]:
     return ["input"] if count == 1 else [f"input_{place}" for place in range(count)]
 
 
-def _write_metadata(proto: onnx.ModelProto, form: TorchForm, names: list[str]) -> None:
+def _write_metadata(proto: onnx.ModelProto, form: TorchForm, is_integer: bool) -> None:
     info = form.info
+    names = [given.name for given in proto.graph.input]
     proto.producer_name = "compressor"
     proto.producer_version = _version()
     entries = {
@@ -202,7 +235,7 @@ def _write_metadata(proto: onnx.ModelProto, form: TorchForm, names: list[str]) -
         "input_names": json.dumps(names),
         "output": proto.graph.output[0].name,
     }
-    if isinstance(form, QuantizedModel):
+    if is_integer and isinstance(form, QuantizedModel):
         entries["scheme"] = form.spec.scheme
     for key, value in entries.items():
         entry = proto.metadata_props.add()

@@ -1,7 +1,7 @@
 """Numbers about a form, measured on the file that will run."""
 
 from compressor.measure.compute import count_macs, count_params
-from compressor.measure.latency import interleaved_latency, timed_inputs
+from compressor.measure.latency import interleaved_latency, p50s, timed_inputs
 from compressor.measure.parity import parity
 from compressor.measure.score import batch_for, collect_outputs, paired_drop, score_form, score_outputs
 from compressor.measure.size import file_size
@@ -17,6 +17,7 @@ __all__ = [
     "count_params",
     "file_size",
     "interleaved_latency",
+    "p50s",
     "paired_drop",
     "parity",
     "score_form",

@@ -3,15 +3,16 @@
 import gc
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import numpy as np
 import torch
 
 from compressor.context import RunContext
 from compressor.report import Latency
-from compressor.runners import Arrays, Runner, arrays_of
+from compressor.runners import Arrays, OnnxRunner, Runner, arrays_of
 
 WARM_UP_RUNS = 3
 # For all runners together; slow ones take longer, since each block runs at least once.
@@ -91,6 +92,16 @@ def timed_inputs(ctx: RunContext) -> list[Arrays]:
     starts = torch.linspace(0, max(0, count - size), min(TIMED_TEXTS, count)).long()
     chosen = [torch.arange(int(start), min(int(start) + size, count)) for start in starts]
     return [arrays_of(ctx.task.call(ctx.data.batch("test", indices))) for indices in chosen]
+
+
+def p50s(paths: Sequence[Path], ctx: RunContext, *, seconds: float = 2.5, blocks: int = 10) -> list[float]:
+    """Median milliseconds of ONNX files in ONNX Runtime, timed in turns, called as the target calls them."""
+    threads, inputs = ctx.target.threads, timed_inputs(ctx)
+    with ExitStack() as stack:
+        runners = [stack.enter_context(OnnxRunner(path, threads)) for path in paths]
+        own = [inputs] * len(runners)
+        timed = interleaved_latency(runners, own, threads=threads, seconds=seconds, blocks=blocks)
+    return [latency.p50 for latency in timed if latency.p50 is not None]
 
 
 def _milliseconds(runner: Runner, inputs: Arrays, clock: Callable[[], float]) -> float:

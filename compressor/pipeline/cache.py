@@ -41,8 +41,11 @@ def stage_key(stage: Stage | None, parent: str, facts: dict[str, Any]) -> str:
     Args:
         stage: Its kind and settings; None for the reference.
         parent: The digest of the form it is handed.
-        facts: Data fingerprint, target, seed, teachers, threads: whatever else changes the result.
+        facts: Data fingerprint, target, seed, teachers, threads: whatever else changes the result. ``prefer``, speed or
+            size and how much of it, counts for stages that weigh one against the other.
     """
+    if stage is None or not stage.weighs_size:
+        facts = {name: fact for name, fact in facts.items() if name != "prefer"}
     settings = None if stage is None else {"kind": stage.kind, **stage.model_dump(mode="json")}
     parts = {"stage": settings, "parent": parent, "code": code_version(), "torch": torch.__version__, **facts}
     return hashlib.sha256(json.dumps(parts, sort_keys=True, default=str).encode()).hexdigest()

@@ -19,6 +19,7 @@ from compressor.models import ModelInfo, TorchModel
 from compressor.pipeline.agreement import check_inputs, check_trained, extra_outputs
 from compressor.profile import Profile
 from compressor.stage import Stage
+from compressor.target import Prefer
 from compressor.tasks import Task
 from compressor.tasks.probe import settled
 
@@ -94,6 +95,7 @@ class Job:
             device=self.device,
             workdir=workdir,
             seed=self.seed,
+            prefer=self.prefer,
             control=bool(self.control),
             shared=workdir.parent,
             progress=progress,
@@ -105,6 +107,12 @@ class Job:
         student = (self.student,) if isinstance(self.student, TorchModel) else ()
         forms = (self.model, *(teacher.model for teacher in self.teachers), *student)
         return [note for form in forms for note in form.info.notes]
+
+    @property
+    def prefer(self) -> Prefer:
+        """What the export stage chooses its file by; stages before it leave it the choice."""
+        said: list[Prefer] = [getattr(stage, "prefer", None) or "speed" for stage in self.profile.stages]
+        return "size" if "size" in said else "speed"
 
     @property
     def all_teachers(self) -> tuple[Teacher, ...]:

@@ -227,6 +227,7 @@ def _facts(job: Job, teachers: tuple[Teacher, ...]) -> dict[str, Any]:
         "student": student,
         "task": [job.task.name, job.task.score_name, job.task.loss_name],
         "seed": job.seed,
+        "prefer": [job.prefer, job.profile.budget.size, job.profile.budget.size_mb],
         "device": job.device,
         "threads": torch.get_num_threads(),
         "control": bool(job.control),

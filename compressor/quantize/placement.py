@@ -8,7 +8,7 @@ into an integer kernel only if all its tensors carry Q/DQ.
 addition; TensorRT fuses the rest by itself and refuses a zero_point.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from fnmatch import fnmatchcase
 
 import torch
@@ -29,7 +29,11 @@ TABLE_ROWS = 64
 
 
 def place(
-    graph_module: fx.GraphModule, target: Target, skip: Sequence[str] = (), weight_bits: WeightBits = 8
+    graph_module: fx.GraphModule,
+    target: Target,
+    skip: Sequence[str] = (),
+    weight_bits: WeightBits = 8,
+    measured: Mapping[str, str] | None = None,
 ) -> QuantizationSpec:
     """Choose the quantizers for a captured graph.
 
@@ -38,6 +42,7 @@ def place(
         target: Its runtime chooses the rules.
         skip: Patterns of layer names to leave in float, ``"layer4.*"``.
         weight_bits: Of weights and tables.
+        measured: Graph nodes that a clock has put back into float, each with the reason.
 
     Raises:
         PlanError: The target can't hold, or can't use, weights of 4 bits.
@@ -45,7 +50,7 @@ def place(
     if weight_bits == 4:
         _check_four_bits(target)
     nodes = list(graph_module.graph.nodes)
-    float_layers, weighted = _sort_layers(nodes, skip)
+    float_layers, weighted = _sort_layers(nodes, skip, measured or {})
     if target.runtime == "tensorrt":
         activations = _place_for_tensorrt(nodes, weighted)
         scheme, rest = "tensorrt", "float16"
@@ -87,13 +92,15 @@ def _check_four_bits(target: Target) -> None:
         )
 
 
-def _sort_layers(nodes: list[fx.Node], skip: Sequence[str]) -> tuple[dict[str, str], list[fx.Node]]:
+def _sort_layers(
+    nodes: list[fx.Node], skip: Sequence[str], measured: Mapping[str, str]
+) -> tuple[dict[str, str], list[fx.Node]]:
     """Layers that stay in float with the reason, and the nodes of those with integer weights."""
     float_layers: dict[str, str] = {}
     weighted = []
     for node in nodes:
         if node.target in ops.WEIGHTED:
-            reason = _reason_for_float(node, skip)
+            reason = _reason_for_float(node, skip) or measured.get(node.name, "")
             if reason:
                 float_layers[layer_name(node)] = reason
             else:

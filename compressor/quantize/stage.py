@@ -1,6 +1,8 @@
 """The quantize stage: calibrate, score, train with rounding, and keep whichever is better on validation."""
 
 import copy
+from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any, ClassVar, Literal
 
 from pydantic import Field
@@ -13,6 +15,7 @@ from compressor.models import QuantizationSpec, QuantizedModel, TorchModel, Weig
 from compressor.quantize.calibration import Batches, calibrate
 from compressor.quantize.capture import capture
 from compressor.quantize.insertion import insert_quantizers
+from compressor.quantize.measured import SLOWER, measure_placement
 from compressor.quantize.observers import Calibration
 from compressor.quantize.operators import layer_name
 from compressor.quantize.placement import place
@@ -32,6 +35,7 @@ class Quantize(Stage):
     kind: ClassVar[str] = "quantize"
     accepts: ClassVar[tuple[type, ...]] = (TorchModel,)
     produces: ClassVar[type] = QuantizedModel
+    weighs_size: ClassVar[bool] = True
 
     calibration: Calibration = Field(
         default="minmax",
@@ -63,6 +67,12 @@ class Quantize(Stage):
         "VNNI); 4 halves the file once more and costs accuracy, which training wins back in part: ONNX Runtime makes "
         "int8 of it when it loads the file, so that the time is the same. 4 needs opset 21",
     )
+    measure: bool = Field(
+        default=True,
+        description="for ONNX Runtime: layers that int8 makes slower on this machine stay in float, and a network that "
+        "it makes no faster isn't trained with rounding; found by timing, in 20 seconds at most. Off, the rules alone "
+        "decide, as they do where export.prefer is 'size' or a budget of size needs int8",
+    )
     skip: tuple[str, ...] = Field(
         default=(), description="layers to leave in float, by name; 'layer4.*' matches all that starts so"
     )
@@ -83,6 +93,10 @@ class Quantize(Stage):
         calibrate(graph, [ctx.task.example_inputs(ctx.data, EXAMPLES)], "minmax")
         terms = describe(graph, ctx, self.kd) if self.qat else []
         said = [f"{_integer_layers(spec)} layers in int8 by the rules for {spec.scheme}", *_notes_of(spec)]
+        if self._is_timed(ctx):
+            said.append(
+                "which of them stay in int8 is decided by timing in the run: none that are slower than in float"
+            )
         calibrated = self.calibration_batches * self.calibration_batch_size
         return Rehearsal(
             QuantizedModel(graph, model.info, spec, structure, model.builder),
@@ -98,17 +112,13 @@ class Quantize(Stage):
         structure = manifest_of(model.module)
         higher = ctx.task.higher_is_better
         before = evaluate(model.module.to(ctx.device), ctx).value
-        graph, spec = self._quantized(model.module, ctx)
+        metrics: dict[str, Any] = {"validation_before": before}
+        graph, spec, timed = self._quantized(model, ctx, metrics)
         ctx.progress(Progress("quantize", message="scoring the calibrated network"))
         ptq_score = evaluate(graph, ctx).value
-        metrics: dict[str, Any] = {
-            "scheme": spec.scheme,
-            "int8_layers": _integer_layers(spec),
-            "validation_before": before,
-            "ptq_score": ptq_score,
-        }
-        notes = [*_notes_of(spec), *_notes_of_bits(spec)]
-        if self.qat:
+        metrics |= {"scheme": spec.scheme, "int8_layers": _integer_layers(spec), "ptq_score": ptq_score}
+        notes = [*_notes_of(spec), *_notes_of_bits(spec), *timed]
+        if self.qat and not spec.slower:
             trained = copy.deepcopy(graph)
             result = recover(
                 trained, ctx, self.train, self.kd, name="qat", before_epoch=self._recalibrate(trained, ctx)
@@ -122,9 +132,13 @@ class Quantize(Stage):
                 f"kept {metrics['kept'].upper()}: on validation PTQ scores {ptq_score:.4f}, QAT {result.score:.4f}"
             )
             if ctx.control:
-                metrics["ptq_after_same_epochs"] = self._control(model.module, ctx)
+                metrics["ptq_after_same_epochs"] = self._control(model, ctx)
         else:
             metrics["kept"] = "ptq"
+            if self.qat:
+                notes.append(
+                    "not trained with rounding, since int8 would not ship: export.prefer='size' trains and ships it"
+                )
         graph.eval().cpu()
         return StageResult(QuantizedModel(graph, model.info, spec, structure, model.builder), metrics, notes)
 
@@ -145,18 +159,43 @@ class Quantize(Stage):
             )
         return graph, spec
 
-    def _quantized(self, module: nn.Module, ctx: RunContext) -> tuple[fx.GraphModule, QuantizationSpec]:
-        """A calibrated graph of the module on the run's device."""
+    def _quantized(
+        self, given: TorchModel, ctx: RunContext, metrics: dict[str, Any]
+    ) -> tuple[fx.GraphModule, QuantizationSpec, list[str]]:
+        """A calibrated graph of the module on the run's device, with what a clock said of it."""
         ctx.progress(Progress("quantize", message="capturing the graph and measuring ranges"))
         if self.weight_bits == "auto":
             # Another CPU would decide otherwise, so a resumed run reads it.
             bits = ctx.decisions.settle("weight_bits", lambda: bits_here(ctx.target), setting="quantize.weight_bits")
         else:
             bits = self.weight_bits
-        graph, spec = self._placed(module, ctx, bits)
+        bare, spec = self._placed(given.module, ctx, bits)
+        if not self._is_timed(ctx):
+            untimed = [] if ctx.target.runtime == "onnxruntime" else ["int8 is timed on the device, not here"]
+            return self._with_ranges(bare, spec, ctx), spec, untimed
+        graph = self._with_ranges(copy.deepcopy(bare), spec, ctx)
+
+        def again(measured: Mapping[str, str]) -> QuantizationSpec:
+            return place(bare, ctx.target, self.skip, bits, measured)
+
+        def by_the_clock() -> dict[str, Any]:
+            model = QuantizedModel(graph, given.info, spec, {})
+            return measure_placement(model, again, ctx)
+
+        found = ctx.decisions.settle("int8_against_float", by_the_clock, setting="quantize.measure=false")
+        metrics.update({f"{key.removesuffix('_ms')}_latency_ms": found[key] for key in found if key.endswith("_ms")})
+        if found["in_float"]:
+            spec = again(found["in_float"])
+            graph = self._with_ranges(bare, spec, ctx)
+        return graph, spec.model_copy(update={"slower": found["slower"]}), found["notes"]
+
+    def _is_timed(self, ctx: RunContext) -> bool:
+        return self.measure and ctx.prefer == "speed" and ctx.target.runtime == "onnxruntime"
+
+    def _with_ranges(self, graph: fx.GraphModule, spec: QuantizationSpec, ctx: RunContext) -> fx.GraphModule:
         insert_quantizers(graph, spec).to(ctx.device)
         self._calibrate(graph, ctx)
-        return graph, spec
+        return graph
 
     def _calibrate(self, graph: fx.GraphModule, ctx: RunContext) -> None:
         calibrate(graph, self._batches(graph, ctx), self.calibration, self.percentile)
@@ -178,15 +217,15 @@ class Quantize(Stage):
 
         return before_epoch
 
-    def _control(self, module: nn.Module, ctx: RunContext) -> float:
+    def _control(self, given: TorchModel, ctx: RunContext) -> float:
         """PTQ of the float network after the same epochs with the same teachers.
 
         A network that was not trained to its end gains from any further epoch; only what QAT has over
         this is due to rounding while training.
         """
-        longer = copy.deepcopy(module)
+        longer = copy.deepcopy(given.module)
         recover(longer, ctx, self.train, self.kd, name="float_same_epochs")
-        graph, _ = self._quantized(longer, ctx)
+        graph, _, _ = self._quantized(replace(given, module=longer), ctx, {})
         return evaluate(graph, ctx).value
 
 
@@ -215,7 +254,8 @@ def _notes_of(spec: QuantizationSpec) -> list[str]:
     """One line a reason, with the layers that it keeps in float."""
     by_reason: dict[str, list[str]] = {}
     for layer, reason in spec.float_layers.items():
-        by_reason.setdefault(reason, []).append(layer)
+        # Each has times of its own, which the specification keeps.
+        by_reason.setdefault(SLOWER if reason.startswith(SLOWER) else reason, []).append(layer)
     return [f"in float: {_listed(layers)} ({reason})" for reason, layers in by_reason.items()]
 
 

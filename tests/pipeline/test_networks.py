@@ -24,6 +24,7 @@ from compressor.data import Data
 from compressor.data.load import load_data
 from compressor.export.lint import float_ops, lint_onnxruntime, optimized_graph_ops
 from compressor.export.onnx import export_onnx
+from compressor.export.prefer import NOISE
 from compressor.loading import load_form
 from compressor.measure import interleaved_latency
 from compressor.models import TorchModel
@@ -42,6 +43,8 @@ NETS: dict[str, tuple[str, dict[str, Any], int, int, float]] = {
     "vgg": ("compressor.factories.small_images:vgg", {"in_channels": 3}, 16, 6, 0.002),
 }
 CHANGED = ["distill.student='same'", "distill.train.epochs=1", "prune.ratio=0.5", "quantize.train.epochs=1"]
+# Networks as small as these need not be faster in int8, and what is compared here is int8.
+CHANGED += ["export.prefer='size'"]
 CHANGED += [f"{kind}.train.{text}" for kind in ("distill", "prune", "quantize")
             for text in ("batch_size=64", "precision='fp32'")]  # fmt: skip
 RELOAD = """
@@ -140,7 +143,7 @@ def test_it_is_faster_or_says_that_it_is_not(done: Done) -> None:
     faster = [note for note in last.notes if "fp32 on this machine" in note]
     assert len(faster) == 1
     ratio = last.metrics["int8_latency_ms"] / last.metrics["fp32_latency_ms"]
-    assert ("SLOWER" in faster[0]) == (ratio > 1.1)
+    assert ("SLOWER" in faster[0]) == (ratio > 1 / (1 - NOISE))
     # Each was timed in turn with the reference: two measurements at different times say nothing together.
     assert pruned.latency_ms.p50 < pruned.latency_ms.reference_p50
     assert done.report.ratios.latency == pytest.approx(last.latency_ms.reference_p50 / last.latency_ms.p50)

@@ -45,7 +45,7 @@ def test_a_second_run_redoes_and_rewrites_nothing(make_job: MakeJob) -> None:
     assert Report.read(job.out / "report.json") == first
     assert (job.out.parent / "last").read_text().strip() == str(job.out)
     # A changed last stage redoes only itself.
-    stages = (job.profile.stages[0], Export(keep_fastest=True))
+    stages = (job.profile.stages[0], Export(prefer="size"))
     third = pipeline.run(replace(job, profile=replace(job.profile, stages=stages)))
     assert [record.cached for record in third.stages] == [True, True, False]
 
