@@ -1,7 +1,7 @@
 """Splits in memory or on disk, and batches whose order and augmentation are functions of seeds alone."""
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from typing import Literal, Protocol
 
@@ -115,10 +115,16 @@ class Batch:
         images = torch.channels_last if channels_last else torch.contiguous_format
 
         def move(tensor: Tensor) -> Tensor:
-            return tensor.to(device, memory_format=images) if tensor.dim() == 4 else tensor.to(device)
+            # Without a wait where the tensor is pinned.
+            moved = tensor.to(device, non_blocking=True) if device.startswith("cuda") else tensor.to(device)
+            return moved.to(memory_format=images) if moved.dim() == 4 else moved
 
-        places = None if self.places is None else self.places.to(device)
-        return Batch(tuple(move(t) for t in self.inputs), self.labels.to(device), self.indices, self.view, places)
+        return self.each(move)
+
+    def each(self, change: Callable[[Tensor], Tensor]) -> "Batch":
+        """The batch with every tensor changed but the indices, which stay on the CPU."""
+        places = None if self.places is None else change(self.places)
+        return replace(self, inputs=tuple(change(t) for t in self.inputs), labels=change(self.labels), places=places)
 
     def of(self, chosen: Tensor) -> "Batch":
         """Some of the samples, by a mask (N,)."""
@@ -230,18 +236,21 @@ class Data:
         if lengths is not None:
             order = by_length(order, lengths, batch_size, _generator(seed, epoch, "batches"))
         view, chosen_by = (epoch, seed) if views is None else (epoch % views, 0)
-        if augment is not None:
-            drawn = augment.draw(count, _generator(chosen_by, view, "augment"))
         steps = max(1, count // batch_size)
         labels, places = self.train.labels, places_of(self.train)
+        # Chance is drawn on the CPU, so that the draws are the same wherever the samples are.
+        order_there = order.to(labels.device)
+        if augment is not None:
+            drawn = augment.draw(count, _generator(chosen_by, view, "augment")).to(labels.device)
         source_seed = _epoch_seed(chosen_by, view, "source")
         for step in range(steps):
-            indices = order[step * batch_size : (step + 1) * batch_size][rank::world]
-            inputs = self.train.fetch(indices, source_seed)
+            part = slice(step * batch_size, (step + 1) * batch_size)
+            indices, there = order[part][rank::world], order_there[part][rank::world]
+            inputs = self.train.fetch(there, source_seed)
             if augment is not None and inputs[0].dim() == 4:
-                inputs = (augment(inputs[0], drawn.of(indices)), *inputs[1:])
-            begins = None if places is None else places[indices]
-            yield Batch(self._prepare(inputs), labels[indices], indices, view, begins)
+                inputs = (augment(inputs[0], drawn.of(there)), *inputs[1:])
+            begins = None if places is None else places[there]
+            yield Batch(self._prepare(inputs), labels[there], indices, view, begins)
 
     @property
     def unlabeled(self) -> int:

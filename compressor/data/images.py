@@ -27,8 +27,8 @@ class Normalise:
     def __call__(self, images: Tensor) -> Tensor:
         """uint8 or float (N, C, H, W) in 0..255 to float32, normalised, contiguous."""
         shape = (1, -1, 1, 1)
-        mean = torch.tensor(self.mean).view(shape)
-        scale = torch.tensor(self.std).view(shape)
+        mean = torch.tensor(self.mean).view(shape).to(images.device, non_blocking=True)
+        scale = torch.tensor(self.std).view(shape).to(images.device, non_blocking=True)
         return (images.to(torch.float32) / 255 - mean) / scale
 
     def again(self, images: Tensor, before: "Normalise") -> Tensor:
@@ -60,6 +60,10 @@ class Views:
         """The draws of some samples."""
         return Views(self.shift[indices], self.mirror[indices], self.erase[indices])
 
+    def to(self, device: torch.device) -> "Views":
+        """The same draws on another device."""
+        return Views(self.shift.to(device), self.mirror.to(device), self.erase.to(device))
+
 
 @dataclass(frozen=True)
 class Augment:
@@ -80,14 +84,15 @@ class Augment:
         return Views(shift, mirror, torch.rand((count, 5), generator=chance))
 
     def __call__(self, images: Tensor, views: Views) -> Tensor:
-        """Augment (N, C, H, W)."""
+        """Augment (N, C, H, W), where images and draws are."""
         count, _, height, width = images.shape
+        here = images.device
         padded = torch.nn.functional.pad(images, (self.crop,) * 4)
-        rows = views.shift[:, :1] + torch.arange(height)
-        columns = views.shift[:, 1:] + torch.arange(width)
+        rows = views.shift[:, :1] + torch.arange(height, device=here)
+        columns = views.shift[:, 1:] + torch.arange(width, device=here)
         if self.flip:
             columns = torch.where(views.mirror[:, None], columns.flip(1), columns)
-        sample = torch.arange(count)[:, None, None]
+        sample = torch.arange(count, device=here)[:, None, None]
         moved = padded[sample, :, rows[:, :, None], columns[:, None, :]].permute(0, 3, 1, 2).contiguous()
         return moved.masked_fill_(self._boxes(views.erase, height, width), 0) if self.erase else moved
 
@@ -98,7 +103,8 @@ class Augment:
         stretch = ERASED_ASPECT ** (aspect - 0.5)
         tall, wide = (side * stretch * height).clamp(max=height), (side / stretch * width).clamp(max=width)
         first_row, first_column = top * (height - tall), left * (width - wide)
-        rows, columns = torch.arange(height) + 0.5, torch.arange(width) + 0.5
+        rows = torch.arange(height, device=drawn.device) + 0.5
+        columns = torch.arange(width, device=drawn.device) + 0.5
         inside_rows = (rows >= first_row) & (rows < first_row + tall)
         inside_columns = (columns >= first_column) & (columns < first_column + wide) & (chosen < self.erase)
         return (inside_rows[:, :, None] & inside_columns[:, None, :])[:, None]

@@ -5,7 +5,7 @@ import random
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -36,6 +36,7 @@ class DatasetSplit:
     dataset: Any
     labels: Tensor
     collate: Callable[[list[Any]], Any]
+    draws_from_global_state: ClassVar[bool] = True
 
     def __len__(self) -> int:
         """How many samples."""

@@ -1,8 +1,8 @@
 """The one training loop: every stage that trains, and the teacher's own training, go through it."""
 
 import hashlib
-import time
 from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,19 +12,19 @@ from accelerate import Accelerator
 from torch import nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
-from compressor.context import Progress, RunContext
-from compressor.data import Augment, Batch
+from compressor.context import RunContext
+from compressor.data import Augment, Batch, Data
+from compressor.data.feeding import fed
 from compressor.errors import DivergedError
 from compressor.training.checkpoint import TrainState, read_state, write_state
 from compressor.training.evaluate import evaluate
 from compressor.training.layout import settled_layout
-from compressor.training.objective import Loss, Objective, SilenceAlarm, gradient_norms
+from compressor.training.meter import Meter, NotFiniteError, reads_at_once
+from compressor.training.objective import Objective, SilenceAlarm, gradient_norms
 from compressor.training.optimizer import make_optimizer, make_schedule
 from compressor.training.precision import autocast, faster_precision
 from compressor.training.probe import Allowance
 from compressor.training.settings import TrainSettings
-
-REPORT_SECONDS = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,9 +91,15 @@ def fit(
     helpers = nn.Module() if helpers is None else helpers.to(device)
     both = nn.ModuleList([module, helpers])
 
+    feed = fed(data, device)
+
     def batches(epoch: int) -> Iterator[Batch]:
         rank, world = accelerator.process_index, accelerator.num_processes
-        for batch in data.training_batches(settings.batch_size, ctx.seed, epoch, augment, rank, world, views):
+
+        def of(data: Data) -> Iterator[Batch]:
+            return data.training_batches(settings.batch_size, ctx.seed, epoch, augment, rank, world, views)
+
+        for batch in feed(of):
             yield layout.move(batch, device)
 
     precision: str = settings.precision
@@ -118,8 +124,10 @@ def fit(
         if average is not None:
             average.load_state_dict(state.average)
     trained = accelerator.prepare_model(module)
-    meter = _Meter(ctx, name, settings, steps_per_epoch, len(data.train))
+    meter = Meter(ctx, name, settings, steps_per_epoch, len(data.train))
     alarm = SilenceAlarm(name) if state.epoch == 0 else None
+    # Where losses are read later, bad ones have moved the weights by then.
+    start = {} if reads_at_once(device) else _copy(module.state_dict())
 
     for epoch in range(state.epoch, settings.epochs):
         torch.manual_seed(_seed_of(ctx.seed, name, epoch))
@@ -127,25 +135,26 @@ def fit(
             before_epoch(epoch)
         module.train()
         meter.start_epoch(epoch)
-        for batch in batches(epoch):
-            with autocast(device, precision):
-                loss = objective(trained, batch, (epoch * steps_per_epoch + meter.step) / steps)
-            if not torch.isfinite(loss.total):
-                raise _diverged(module, state, path, name, epoch, meter.step, loss, precision)
-            if alarm is not None and alarm.listening:
-                alarm.look(loss, module)
-            if meter.step == 0 and len(loss.terms) > 1:
-                meter.norms = gradient_norms(loss, module.parameters())
-            accelerator.backward(loss.total)
-            _average_gradients(helpers, accelerator)
-            if settings.clip_norm:
-                accelerator.clip_grad_norm_(both.parameters(), settings.clip_norm)
-            optimizer.step()
-            schedule.step()
-            optimizer.zero_grad(set_to_none=True)
-            if average is not None:
-                average.update_parameters(module)
-            meter.count(loss)
+        with closing(batches(epoch)) as stream, _last_good(module, state, start, path, name, precision):
+            for batch in stream:
+                with autocast(device, precision):
+                    loss = objective(trained, batch, (epoch * steps_per_epoch + meter.step) / steps)
+                is_first = meter.step == 0
+                meter.count(loss)
+                if alarm is not None and alarm.listening:
+                    alarm.look(loss, module)
+                if is_first and len(loss.terms) > 1:
+                    meter.norms = gradient_norms(loss, module.parameters())
+                accelerator.backward(loss.total)
+                _average_gradients(helpers, accelerator)
+                if settings.clip_norm:
+                    accelerator.clip_grad_norm_(both.parameters(), settings.clip_norm)
+                optimizer.step()
+                schedule.step()
+                optimizer.zero_grad(set_to_none=True)
+                if average is not None:
+                    average.update_parameters(module)
+            meter.read()
         judged = module if average is None else average.module
         score = evaluate(judged, ctx).value
         meter.end_epoch(score)
@@ -213,68 +222,23 @@ def _identity(module: nn.Module, settings: TrainSettings, ctx: RunContext, preci
     return digest.hexdigest()
 
 
-def _diverged(
-    module: nn.Module, state: TrainState, path: Path, name: str, epoch: int, step: int, loss: Loss, precision: str
-) -> DivergedError:
-    terms = ", ".join(f"{key} = {float(value.detach()):g}" for key, value in loss.terms.items())
-    kept = "no epoch was finished before"
-    if state.epoch:
-        module.load_state_dict(state.best)
-        kept = f"the best weights so far (epoch {state.best_epoch + 1}, {state.best_score:.4f}) are kept in {path}"
-    return DivergedError(
-        f"{name}: the loss became non-finite in epoch {epoch + 1}, step {step + 1} ({precision}; {terms}); {kept}",
-        "a lower learning rate (train.lr), train.clip_norm=1, or train.precision=fp32",
-    )
-
-
-class _Meter:
-    """Counts steps and reports at most once a second: mean loss, throughput, time left."""
-
-    def __init__(self, ctx: RunContext, name: str, settings: TrainSettings, steps_per_epoch: int, samples: int) -> None:
-        self._ctx, self._name, self._settings = ctx, name, settings
-        self._steps_per_epoch = steps_per_epoch
-        self._batch = min(settings.batch_size, samples)
-        self.step = 0
-        self._epoch = 0
-        self._score: float | None = None
-
-    def start_epoch(self, epoch: int) -> None:
-        self._epoch, self.step = epoch, 0
-        self.norms: dict[str, float] = {}
-        self._started = self._reported = time.perf_counter()
-        self._sums: dict[str, float] = {}
-
-    def count(self, loss: Loss) -> None:
-        self.step += 1
-        for key, value in {"loss": loss.total, **loss.terms}.items():
-            self._sums[key] = self._sums.get(key, 0.0) + float(value.detach())
-        if time.perf_counter() - self._reported >= REPORT_SECONDS:
-            self._report()
-
-    def end_epoch(self, score: float) -> None:
-        self._score = score
-        self._report()
-
-    def row(self, score: float) -> dict[str, float]:
-        means = {key: total / self.step for key, total in self._sums.items()}
-        norms = {f"gradient of {key}": norm for key, norm in self.norms.items()}
-        return {**means, **norms, "score": score, "seconds": time.perf_counter() - self._started}
-
-    def _report(self) -> None:
-        self._reported = time.perf_counter()
-        per_step = (self._reported - self._started) / max(1, self.step)
-        total = self._settings.epochs * self._steps_per_epoch
-        left = total - self._epoch * self._steps_per_epoch - self.step
-        self._ctx.progress(
-            Progress(
-                what=self._name,
-                step=self.step,
-                steps=self._steps_per_epoch,
-                epoch=self._epoch + 1,
-                epochs=self._settings.epochs,
-                loss=self._sums.get("loss", 0.0) / max(1, self.step),
-                score=self._score,
-                samples_per_second=self._batch / per_step if per_step else None,
-                seconds_left=left * per_step,
-            )
-        )
+@contextmanager
+def _last_good(
+    module: nn.Module, state: TrainState, start: dict[str, Any], path: Path, name: str, precision: str
+) -> Iterator[None]:
+    """Of an epoch whose loss doesn't stay finite, leave the weights of the best before it, and say so."""
+    try:
+        yield
+    except NotFiniteError as found:
+        terms = ", ".join(f"{key} = {value:g}" for key, value in found.terms.items())
+        kept = "no epoch was finished before"
+        if state.epoch:
+            module.load_state_dict(state.best)
+            kept = f"the best weights so far (epoch {state.best_epoch + 1}, {state.best_score:.4f}) are kept in {path}"
+        elif start:
+            module.load_state_dict(start)
+        raise DivergedError(
+            f"{name}: the loss became non-finite in epoch {state.epoch + 1}, step {found.step + 1} "
+            f"({precision}; {terms}); {kept}",
+            "a lower learning rate (train.lr), train.clip_norm=1, or train.precision=fp32",
+        ) from None

@@ -106,8 +106,40 @@ def test_a_non_finite_loss_stops_and_keeps_the_last_good_weights(tmp_path: Path)
     assert same(bits(module), kept)
 
 
+@pytest.mark.parametrize("bad_step", [2, 5])
+def test_where_losses_are_read_late_the_bad_step_is_named_and_its_weights_are_not_kept(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, bad_step: int
+) -> None:
+    for module_name in ("fit", "meter"):
+        monkeypatch.setattr(sys.modules[f"compressor.training.{module_name}"], "reads_at_once", lambda device: False)
+    ctx = small.small_context(tmp_path)
+    module = small.small_model().module
+    steps = ctx.data.steps_per_epoch(64)
+    start = bits(module)
+    calls = 0
+
+    def objective(network: nn.Module, batch: Batch, progress: float) -> Loss:
+        nonlocal calls
+        calls += 1
+        loss = ctx.task.loss(ctx.task.forward(network, batch), batch)
+        return Loss(loss * float("nan") if calls == bad_step else loss, {"labels": loss})
+
+    epoch, step = divmod(bad_step - 1, steps)
+    with pytest.raises(DivergedError, match=f"epoch {epoch + 1}, step {step + 1} "):
+        fit(module, ctx, SETTINGS, objective)
+    kept = torch.load(tmp_path / "train.ckpt", weights_only=True)["best"] if epoch else start
+    assert same(bits(module), kept)
+
+
+def test_losses_read_late_train_the_same_bits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    at_once = trained(tmp_path / "at once")
+    for module_name in ("fit", "meter"):
+        monkeypatch.setattr(sys.modules[f"compressor.training.{module_name}"], "reads_at_once", lambda device: False)
+    assert same(bits(at_once), bits(trained(tmp_path / "late")))
+
+
 def test_progress_says_how_long(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sys.modules["compressor.training.fit"], "REPORT_SECONDS", 0.0)
+    monkeypatch.setattr(sys.modules["compressor.training.meter"], "REPORT_SECONDS", 0.0)
     said: list[Progress] = []
     ctx: RunContext = replace(small.small_context(tmp_path), progress=said.append)
     fit(small.small_model().module, ctx, SETTINGS, labels_only(ctx))
