@@ -71,6 +71,7 @@ def ahead(batches: Iterator[Batch], finish: Callable[[Batch], Batch]) -> Iterato
                 return ready.put(item, timeout=0.1)
             except queue.Full:
                 continue
+        return None
 
     def prepare() -> None:
         try:

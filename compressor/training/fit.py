@@ -1,7 +1,7 @@
 """The one training loop: every stage that trains, and the teacher's own training, go through it."""
 
 import hashlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -93,7 +93,7 @@ def fit(
 
     feed = fed(data, device)
 
-    def batches(epoch: int) -> Iterator[Batch]:
+    def batches(epoch: int) -> Generator[Batch]:
         rank, world = accelerator.process_index, accelerator.num_processes
 
         def of(data: Data) -> Iterator[Batch]:

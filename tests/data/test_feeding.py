@@ -1,5 +1,6 @@
 """Batches prepared ahead or on the device are the ones that the CPU would give, and a thread ends with its reader."""
 
+import itertools
 import threading
 from collections.abc import Iterator
 
@@ -45,11 +46,10 @@ def test_what_preparing_raises_reaches_the_reader() -> None:
         yield from epoch(made())
         raise OSError("disk gone")
 
-    taken = []
+    batches = ahead(broken(), lambda batch: batch)
+    assert len(list(itertools.islice(batches, 3))) == 3
     with pytest.raises(OSError, match="disk gone"):
-        for batch in ahead(broken(), lambda batch: batch):
-            taken.append(batch)
-    assert len(taken) == 3
+        next(batches)
 
 
 def test_the_thread_ends_when_nobody_reads_on() -> None:
