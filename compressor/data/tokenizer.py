@@ -60,6 +60,39 @@ def engine(spec: TokenizerSpec) -> Any:
     return made
 
 
+def check_ids(spec: TokenizerSpec, rows: int | None, types: int | None, where: str) -> None:
+    """Refuse a tokenizer whose tokens, or kinds of them, have no row in the network's tables.
+
+    Args:
+        spec: The tokenizer.
+        rows: Of the table of tokens; None where it isn't known.
+        types: Of the table of the kinds of a pair's texts.
+        where: Names both in the error.
+
+    Raises:
+        ModelFileError: Naming the largest id and the number of rows.
+    """
+    made = engine(spec)
+    try:
+        probe = made.encode("a", "a")
+    except Exception as error:
+        raise ModelFileError(
+            f"{where}: its tokenizer can't read a letter: {error}", "a tokenizer with an unk_token"
+        ) from None
+    largest = max([0, *made.get_vocab(with_added_tokens=True).values(), *probe.ids])
+    if rows is not None and largest >= rows:
+        raise ModelFileError(
+            f"{where}: its tokenizer has the id {largest}, the network {rows} rows for tokens",
+            "the tokenizer that the network was trained with",
+        )
+    kind = max([0, *probe.type_ids])
+    if types and "token_type_ids" in spec.inputs and kind >= types:
+        raise ModelFileError(
+            f"{where}: its tokenizer gives the type {kind}, the network has rows for {types} types",
+            "the tokenizer that the network was trained with",
+        )
+
+
 def tokenize(
     spec: TokenizerSpec, texts: Sequence[str] | Sequence[Sequence[str]], pairs: Sequence[str] | None = None
 ) -> Tokens:
@@ -77,7 +110,11 @@ def tokenize(
     made.enable_truncation(spec.max_length, strategy="longest_first")
     split_already = bool(texts) and not isinstance(texts[0], str)
     given = list(texts) if pairs is None else list(zip(texts, pairs, strict=True))
-    encoded = made.encode_batch(given, is_pretokenized=split_already, add_special_tokens=True)
+    try:
+        encoded = made.encode_batch(given, is_pretokenized=split_already, add_special_tokens=True)
+    except Exception as error:
+        # One without a token for what it doesn't know.
+        raise ModelFileError(f"its tokenizer can't read the texts: {error}", "a tokenizer with an unk_token") from None
 
     def joined(values: list[Any], dtype: Any) -> Tensor:
         flat = [np.asarray(value, dtype=dtype) for value in values]

@@ -1,5 +1,6 @@
 """A Hugging Face folder to a form: configuration, safetensors and tokenizer; code that it names is never run."""
 
+import copy
 import json
 import os
 from collections.abc import Collection
@@ -13,6 +14,7 @@ from safetensors.torch import load_file as read_safetensors
 from torch import nn
 
 from compressor.data.labels import listed, unnamed
+from compressor.data.tokenizer import check_ids
 from compressor.errors import InputError, ModelFileError, UntrustedError, did_you_mean
 from compressor.export.huggingface import PREFIX, SHAPES
 from compressor.extras import require
@@ -26,13 +28,14 @@ from compressor.factories.text_network import (
     with_classes,
     wrapped,
 )
+from compressor.loading.config_json import CONFIG, check_size, read_config
 from compressor.loading.sentence_files import is_sentence_folder, longest_in, pooling_in
 from compressor.loading.weights import load_tensors
 from compressor.models import InputSpec, ModelInfo, TokenizerSpec, TorchModel
-from compressor.reading import parse_json, read_json
+from compressor.reading import as_record, parse_json, read_json
 from compressor.structure import apply_shapes, manifest_of
 
-CONFIG, WEIGHTS, PICKLED = "config.json", "model.safetensors", "pytorch_model.bin"
+WEIGHTS, PICKLED = "model.safetensors", "pytorch_model.bin"
 # What any of the library's tokenizers is saved as.
 TOKENIZERS = ("tokenizer.json", "vocab.txt", "vocab.json", "*.model")
 LONGEST = 512
@@ -65,7 +68,7 @@ def load_huggingface(folder: Path, task: str | None = None, trust: bool = False)
     # Nothing is fetched, whatever a configuration refers to.
     os.environ.setdefault("HF_HUB_OFFLINE", "1")
     library = require("transformers")
-    values = _read_config(folder / CONFIG)
+    values = read_config(folder)
     own = EMBEDDING if is_sentence_folder(folder) else _task_of(values)
     task = task or own
     if task not in CLASSES:
@@ -117,6 +120,9 @@ def _pretrained(folder: Path, config: Any, task: str, pickled: bool) -> tuple[An
     """The library's own network with the folder's weights, and which tensors had none."""
     kind = getattr(require("transformers"), CLASSES[task])
     try:
+        with torch.device("meta"):
+            planned = kind.from_config(copy.deepcopy(config))
+        check_size(folder, sum(tensor.numel() for tensor in planned.parameters()))
         network, loaded = kind.from_pretrained(
             folder,
             config=config,
@@ -127,6 +133,8 @@ def _pretrained(folder: Path, config: Any, task: str, pickled: bool) -> tuple[An
             output_loading_info=True,
             ignore_mismatched_sizes=True,
         )
+    except ModelFileError:
+        raise
     except Exception as error:
         reason = str(error).strip().partition("\n")[0]
         raise ModelFileError(f"{folder} can't be loaded: {type(error).__name__}: {reason}", "copy it again") from None
@@ -159,10 +167,6 @@ def _task_of(values: dict[str, Any]) -> str:
     # Of one class only there is nothing to tell apart: the library takes this for regression, too.
     is_value = values.get("problem_type") == "regression" or len(values.get("id2label") or "ab") == 1
     return "text-regression" if is_value else DEFAULT_TASK
-
-
-def _read_config(path: Path) -> dict[str, Any]:
-    return read_json(path, dict, "copy the folder again", ModelFileError)
 
 
 def _check_weights(folder: Path, body: str, missing: tuple[str, ...], mismatched: Collection[Any]) -> None:
@@ -199,13 +203,16 @@ def tokenizer_of(folder: Path, config: Any) -> TokenizerSpec:
     settings = folder / "tokenizer_config.json"
     takes_types = getattr(config, "type_vocab_size", 0) > 1
     inputs = ["input_ids", "attention_mask", *(["token_type_ids"] if takes_types else [])]
-    return TokenizerSpec(
-        content=content,
-        config=_read_config(settings) if settings.is_file() else {},
-        pad_id=made.pad_token_id if made.pad_token_id is not None else 0,
-        max_length=_longest(made, config),
-        inputs=tuple(inputs),
-    )
+    values = {
+        "content": content,
+        "config": read_json(settings, dict, "copy the folder again", ModelFileError) if settings.is_file() else {},
+        "pad_id": made.pad_token_id if made.pad_token_id is not None else 0,
+        "max_length": _longest(made, config),
+        "inputs": tuple(inputs),
+    }
+    spec = as_record(TokenizerSpec, values, f"{folder}: its tokenizer", hint, ModelFileError)
+    check_ids(spec, getattr(config, "vocab_size", None), getattr(config, "type_vocab_size", None), str(folder))
+    return spec
 
 
 def for_words(content: str) -> str:
@@ -223,7 +230,8 @@ def _longest(tokenizer: Any, config: Any) -> int:
     positions = getattr(config, "max_position_embeddings", LONGEST)
     if config.model_type in ("roberta", "xlm-roberta", "camembert", "mpnet"):
         positions -= (config.pad_token_id or 0) + 1
-    return int(min(positions, tokenizer.model_max_length))
+    longest = tokenizer.model_max_length
+    return int(min(positions, longest)) if isinstance(longest, int | float) and longest == longest else 0
 
 
 def head_for(model: TorchModel, classes: tuple[str, ...], seed: int) -> tuple[TorchModel, str]:
