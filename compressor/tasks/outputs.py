@@ -88,14 +88,31 @@ def _sums_to_one(values: Tensor) -> bool:
 
 def idle_heads(module: nn.Module, called: set[nn.Module]) -> tuple[str, ...]:
     """The largest submodules that were called and of whose weights none got a gradient."""
-    idle: list[str] = []
+    return _largest(
+        module,
+        lambda child: bool(called & set(child.modules())) and all(one.grad is None for one in child.parameters()),
+    )
+
+
+def uncalled(module: nn.Module, call: Callable[[], object]) -> tuple[str, ...]:
+    """The largest submodules with weights of which a call of the network calls no part."""
+    called: set[nn.Module] = set()
+    hooks = [child.register_forward_pre_hook(lambda own, _: called.add(own)) for child in module.modules()]
+    try:
+        call()
+    finally:
+        for hook in hooks:
+            hook.remove()
+    return _largest(module, lambda child: not called & set(child.modules()))
+
+
+def _largest(module: nn.Module, fits: Callable[[nn.Module], bool]) -> tuple[str, ...]:
+    found: list[str] = []
     for path, child in module.named_modules():
-        weights = list(child.parameters())
-        if not path or not weights or any(path.startswith(f"{above}.") for above in idle):
-            continue
-        if called & set(child.modules()) and all(weight.grad is None for weight in weights):
-            idle.append(path)
-    return tuple(idle)
+        inside = any(path.startswith(f"{above}.") for above in found)
+        if path and not inside and next(child.parameters(), None) is not None and fits(child):
+            found.append(path)
+    return tuple(found)
 
 
 def described(rule: OutputRule | None) -> list[str]:

@@ -19,7 +19,8 @@ from compressor.factories.answers import copied_answering, taken
 from compressor.factories.text_network import is_text_network
 from compressor.models import OutputRule, TorchModel
 from compressor.tasks import Task, in_mode
-from compressor.tasks.outputs import choose, end_of, idle_heads, kind_of, listed, tensors_in
+from compressor.tasks.outputs import choose, end_of, idle_heads, kind_of, listed, tensors_in, uncalled
+from compressor.tasks.weights import check_weights
 
 SAMPLES = 4
 # Another batch size takes other kernels: the same sums in another order. Of the largest answer.
@@ -44,7 +45,7 @@ def settled(
         PlanError: What can't be compressed, with what to change.
         InputError: No such part as was asked for.
     """
-    _check_weights(model.module, who, learns)
+    check_weights(model.module, who, learns)
     if is_text_network(model.info.factory):
         # This package's own module around a network of transformers: what its forward does is known.
         return model
@@ -67,27 +68,6 @@ def _probed(model: TorchModel, probe: "_Probe", asked: str, learns: bool) -> Tor
         )
     replace(probe, module=model.module).check()
     return model
-
-
-def _check_weights(module: nn.Module, who: str, learns: bool) -> None:
-    # A lazy layer has none before its first call.
-    parameters = {name: tensor for name, tensor in module.named_parameters() if not nn.parameter.is_lazy(tensor)}
-    statistics = {name: b for name, b in module.named_buffers() if name.rpartition(".")[2].startswith("running_")}
-    for name, tensor in {**parameters, **statistics}.items():
-        bad = int((~tensor.isfinite()).sum())
-        if bad:
-            raise PlanError(
-                f"{who} has weights that aren't numbers: {bad} of {tensor.numel()} in '{name}' are NaN or infinite",
-                "the checkpoint of an epoch before the training diverged",
-            )
-    if not learns or any(tensor.requires_grad for tensor in module.parameters()):
-        return
-    if parameters:
-        raise PlanError(
-            f"{who} has no trainable parameters: all {len(parameters)} have requires_grad = False",
-            "module.requires_grad_(True) where the network is built",
-        )
-    raise PlanError(f"{who} has no trainable parameters: there is nothing to compress", "a trained network")
 
 
 @dataclass(frozen=True)
@@ -130,13 +110,14 @@ class _Probe:
     def rule(self, asked: str, learns: bool) -> OutputRule:
         """How this network's answers are had."""
         output = in_training = self.call(self.module, self.inputs())
+        unused: tuple[str, ...] = ()
         if learns and len(self.inputs()[0]) > 1:
-            # BatchNorm counts on in training mode.
-            in_training = self.call(copy.deepcopy(self.module), self.inputs(), training=True, how=" in training mode")
+            in_training, unused = self._learning()
         plain = isinstance(output, Tensor) and isinstance(in_training, Tensor)
         if asked and plain:
             raise InputError(f"--output {asked}: the forward of {self.who} gives one tensor", "leave --output out")
-        rule = OutputRule(eval=self._path(output, asked), training=self._path(in_training, asked))
+        paths = self._path(output, asked), self._path(in_training, asked)
+        rule = OutputRule(eval=paths[0], training=paths[1], dropped=unused)
         answers = self._rows_of(taken(output, rule.eval))
         learned = self._rows_of(taken(in_training, rule.training))
         if answers.shape != learned.shape:
@@ -144,8 +125,8 @@ class _Probe:
                 f"{self.who} gives {kind_of(learned)} in training mode and {kind_of(answers)} in eval mode",
                 "a forward that gives logits of one shape in both modes",
             )
-        found: dict[str, object] = {"dropped": () if plain else self._idle_heads(rule)}
-        rule = rule.model_copy(update=found)
+        if not plain:
+            rule = rule.model_copy(update={"dropped": self._idle_heads(rule)})
         rule = rule.model_copy(update={"keeps_batch": self._loses_batch(rule, answers)})
         rule = rule.model_copy(update={"ends": self._end(rule, answers)})
         if rule.ends in ("softmax", "sigmoid") and self.task.own_loss:
@@ -155,6 +136,22 @@ class _Probe:
                 f"a forward without the {rule.ends}, and a loss that takes logits",
             )
         return rule
+
+    def _learning(self) -> tuple[Any, tuple[str, ...]]:
+        """What forward gives in training mode; and heads of training alone that samples of this size don't get through.
+
+        Inception's needs larger images than the rest of it.
+        """
+        how = " in training mode"
+        try:
+            # BatchNorm counts on in training mode.
+            return self.call(copy.deepcopy(self.module), self.inputs(), training=True, how=how), ()
+        except PlanError:
+            heads = uncalled(self.module, lambda: self.call(self.module, self.inputs()))
+            if not heads:
+                raise
+            without = copied_answering(self.module, OutputRule(dropped=heads))
+            return self.call(without, self.inputs(), training=True, how=how), heads
 
     def _path(self, output: Any, asked: str) -> str:
         """Where in an output the answers are."""
@@ -254,14 +251,14 @@ class _Probe:
         self.call(copied, self.inputs(), training=True)
         for hook in hooks:
             hook.remove()
-        heads = idle_heads(copied, called)
+        heads = (*rule.dropped, *idle_heads(copied, called))
         without = copied_answering(self.module, rule.model_copy(update={"dropped": heads}))
         try:
             same = torch.equal(self.call(without, self.inputs()), answers)
             self.call(without, self.inputs(), training=True)
         except PlanError:
-            return ()
-        return heads if same else ()
+            return rule.dropped
+        return heads if same else rule.dropped
 
     def check(self) -> None:
         """Refuse answers that aren't finite, differ from call to call, or depend on the rest of the batch."""

@@ -124,6 +124,23 @@ def test_a_head_for_training_alone_is_left_out() -> None:
     assert model.module.train()(images(4)).shape == (4, CLASSES)
 
 
+def test_a_head_for_training_that_this_size_does_not_get_through_is_left_out() -> None:
+    def give(net: Net, x: Tensor) -> Any:
+        return Named(net.head(x), net.side(functional.avg_pool1d(x, 9))) if net.training else net.head(x)
+
+    class Deep(Net):
+        def forward(self, x: Tensor) -> Any:
+            pooled = self.pool(self.features(x)).flatten(1)
+            return Named(self.head(pooled), self.side(x)) if self.training else self.head(pooled)
+
+    torch.manual_seed(0)
+    model = probed_module(Deep(give))
+    assert model.info.output == OutputRule(training="logits", dropped=("side",))
+    assert model.module.train()(images(4)).shape == (4, CLASSES)
+    with pytest.raises(PlanError, match="in training mode can't take this data"):
+        probed(give)
+
+
 def test_what_answers_depend_on_without_gradients_stays() -> None:
     def give(net: Net, x: Tensor) -> Any:
         with torch.no_grad():
@@ -262,16 +279,3 @@ class Keyword(TwoInputs):
 def test_arguments_that_the_data_does_not_give(net: nn.Module, name: str) -> None:
     with pytest.raises(PlanError, match=rf"with the 1 input of this data: missing a required.*argument: '{name}'"):
         probed_module(net)
-
-
-def test_weights() -> None:
-    broken = nn.Sequential(nn.Flatten(), nn.Linear(64, 10))
-    broken[1].weight.data[0, :3] = float("nan")
-    with pytest.raises(PlanError, match=r"3 of 640 in '1\.weight' are NaN or infinite"):
-        probed_module(broken)
-    with pytest.raises(PlanError, match="no trainable parameters: all 2 have requires_grad = False"):
-        probed_module(nn.Sequential(nn.Flatten(), nn.Linear(64, 10)).requires_grad_(False))
-    with pytest.raises(PlanError, match="nothing to compress"):
-        probed_module(nn.Flatten())
-    frozen = nn.Sequential(nn.Flatten(), nn.Linear(64, 10)).requires_grad_(False)
-    assert probed_module(frozen, learns=False, who="the teacher").module is frozen
