@@ -50,6 +50,7 @@ def measure_placement(
     ctx.progress(Progress("quantize", message="timing int8 against float, layer by layer"))
     inputs = ctx.task.example_inputs(ctx.data, max(2, ctx.target.batch_size))
     graph = graph_of(model, inputs, opset=ctx.target.opset)
+    ctx.workdir.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=ctx.workdir) as folder:
         files = _Files(graph, model, Path(folder))
         plain, best = files.write("float", ()), files.write("rules", None)

@@ -90,6 +90,16 @@ def test_no_round_begins_after_the_time_is_up(
     assert any("no more layers were tried in float after 0 rounds" in note for note in notes)
 
 
+def test_the_stages_folder_need_not_be_there_yet(
+    trained: TorchModel, context: Context, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock_of(monkeypatch, {0: 4.0, 4: 2.0}, {}, [])
+    ctx = context()
+    ctx = replace(ctx, workdir=ctx.workdir / "of-this-stage")
+    assert Quantize(qat=False, weight_bits=8).run(trained, ctx).metrics["int8_layers"] == 4
+    assert [path.name for path in ctx.workdir.iterdir()] == ["decisions.json"]
+
+
 @pytest.mark.parametrize(
     "changed",
     [{"prefer": "size"}, {"target": Target(runtime="tensorrt")}, {"budget": Budget(size_mb=0.012)}],
