@@ -161,6 +161,9 @@ def _data(rng: Rng, place: Path, bases: dict[str, Path]) -> Made:
     shutil.copy(base, path)
     done = spoil(rng, path)
     if rng.random() < 0.1:
+        if path.is_dir():
+            path.rmdir()
+        path.unlink(missing_ok=True)
         with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
             archive.writestr("x_train.npy", b"\0" * 10**7)
     args = {"text": "text", "label": "label"} if path.suffix != ".npz" else {}

@@ -7,6 +7,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from safetensors import SafetensorError, safe_open
 
 from compressor.errors import ModelFileError
+from compressor.faults import shown
 from compressor.reading import as_record, read_json
 
 CONFIG, INDEX = "config.json", "model.safetensors.index.json"
@@ -71,6 +72,26 @@ def check_size(folder: Path, parameters: int) -> None:
             f"{folder / CONFIG} describes a network of {parameters:.3g} parameters, and the weights hold {held:.3g}",
             HINT,
         )
+
+
+def check_vocabulary(folder: Path) -> None:
+    """Refuse a tokenizer whose ids go far beyond its words: the library counts up to the largest.
+
+    Raises:
+        ModelFileError: Naming the file and the id.
+    """
+    for path in (folder / "tokenizer.json", folder / "vocab.json"):
+        if not path.exists():
+            continue
+        content: Any = read_json(path, dict, HINT, ModelFileError)
+        model = content.get("model") if path.stem == "tokenizer" else {"vocab": content}
+        vocab = model.get("vocab") if isinstance(model, dict) else None
+        added = content.get("added_tokens")
+        ids = list(vocab.values()) if isinstance(vocab, dict) else []
+        ids += [one.get("id") for one in added if isinstance(one, dict)] if isinstance(added, list) else []
+        wrong = [one for one in ids if not isinstance(one, int) or not 0 <= one < SLACK * len(ids) + ROOM]
+        if wrong:
+            raise ModelFileError(f"{path}: got the id {shown(wrong[0])} among {len(ids)} tokens", HINT)
 
 
 def _product(shape: tuple[int, ...]) -> int:

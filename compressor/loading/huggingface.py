@@ -28,7 +28,7 @@ from compressor.factories.text_network import (
     with_classes,
     wrapped,
 )
-from compressor.loading.config_json import CONFIG, check_size, read_config
+from compressor.loading.config_json import CONFIG, check_size, check_vocabulary, read_config
 from compressor.loading.sentence_files import is_sentence_folder, longest_in, pooling_in
 from compressor.loading.weights import load_tensors
 from compressor.models import InputSpec, ModelInfo, TokenizerSpec, TorchModel
@@ -192,6 +192,7 @@ def tokenizer_of(folder: Path, config: Any) -> TokenizerSpec:
     # Without any, the library makes one that knows no words.
     if not any(found for pattern in TOKENIZERS for found in folder.glob(pattern)):
         raise ModelFileError(f"{folder} has no tokenizer: none of {', '.join(TOKENIZERS)}", hint)
+    check_vocabulary(folder)
     try:
         made = library.AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
         content = made.backend_tokenizer.to_str()
