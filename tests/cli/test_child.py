@@ -22,8 +22,8 @@ def tell(death):
 def main(work):
     sys.exit(watched(work, tell))
 def slow():
-    print(os.getpid(), flush=True)
     try:
+        print(os.getpid(), flush=True)
         time.sleep(30)
     except KeyboardInterrupt:
         time.sleep(0.1)
