@@ -19,7 +19,7 @@ demo: $(VENV)/installed
 	$(BIN)/compress run --profile mobile-cpu digits.pt --out runs/demo $(TINY) || test $$? -eq 6
 
 test: check
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup -m "not latency and not slow and not gpu"
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS) -m "not latency and not slow and not gpu"
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -p no:xdist -m "latency and not slow and not gpu"
 
 check: lint types imports

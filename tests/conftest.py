@@ -1,16 +1,44 @@
-"""What every test starts from: one thread, fixed seeds; and the example's network, trained once a session."""
+"""What every test starts from: one thread, fixed seeds; the example's network, trained once; who runs which tests."""
 
 import fcntl
 import functools
 import os
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
+
+# Files that take minutes start first; all but one of them are shared out by parameter rather than whole.
+SPLIT = ("test_networks.py", "test_encoders.py", "test_profiles_shipped.py", "test_examples.py")
+LONG = ("test_kill.py", *SPLIT)
 
 # Before torch is imported: its pools read these once.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """What takes longest goes first, whatever order the rest was shuffled into."""
+    items.sort(key=lambda item: LONG.index(item.path.name) if item.path.name in LONG else len(LONG))
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """One process gets all tests of a file, so that what they share is made once."""
+    from xdist.scheduler import LoadScopeScheduling
+
+    class Sharing(LoadScopeScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            file, _, test = nodeid.partition("::")
+            if not file.endswith(SPLIT):
+                return file
+            name, _, parameter = test.partition("[")
+            return f"{file}[{parameter or name}"
+
+    config.option.loadscopereorder = False
+    return Sharing(config, log)
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -12,8 +12,6 @@ from pathlib import Path
 
 import pytest
 
-# One process has the run that they are all compared with.
-pytestmark = pytest.mark.xdist_group("kill")
 STAGES = ("01-distill", "02-prune", "03-quantize", "04-export")
 TRAINED = STAGES[:3]
 SHORT = [

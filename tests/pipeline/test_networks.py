@@ -107,7 +107,7 @@ def run(name: str, folder: Path) -> None:
     )
 
 
-@pytest.fixture(scope="session", params=[pytest.param(name, marks=pytest.mark.xdist_group(name)) for name in NETS])
+@pytest.fixture(scope="session", params=list(NETS))
 def done(request: pytest.FixtureRequest) -> Done:
     """Each network once for this very code, by whichever process comes first; kept for the tests of latency."""
     kept = Path(request.config.cache.mkdir("networks"))  # type: ignore[union-attr]
