@@ -23,13 +23,15 @@ from compressor.models import InputSpec
 ARRAY, ENCRYPTED = b"\x93NUMPY", 1
 # NumPy's kinds of fixed-width texts and bytes.
 TEXT = "US"
+# Images have no more channels than this, and more pixels.
+CHANNELS = 4
 HEADERS = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
 
 
 def keras_npz(path: Path, given: Mapping[str, Any], inputs: InputSpec | None, seed: int) -> Data:
     """Images as (N, H, W) or (N, H, W, C), uint8, or floats that are taken as they are.
 
-    Not mirrored unless ``flip=true``. Arrays that would need pickle are refused.
+    (N, C, H, W), as torch has it, is told from its sizes, and said. Not mirrored unless ``flip=true``. Arrays that would need pickle are refused.
     """
     spec = str(path)
     args = Arguments(given, (*PREPROCESSING, "flip", "classes"), spec)
@@ -47,7 +49,10 @@ def keras_npz(path: Path, given: Mapping[str, Any], inputs: InputSpec | None, se
     if len(shapes) > 1:
         raise DataError(f"{path}: the splits have images of different shapes: {sorted(shapes)}", "one shape")
     images = train.inputs.dtype == torch.uint8
-    notes = () if images else ("float images are taken as they are, neither scaled nor normalised",)
+    notes = [] if images else ["float images are taken as they are, neither scaled nor normalised"]
+    if _channels_first(arrays["x_train"]):
+        shape = ", ".join(map(str, arrays["x_train"].shape[1:]))
+        notes.append(f"x_train has shape (N, {shape}): channels first, as torch has them")
     if not images and (given.keys() & {"mean", "std"}):
         raise DataError(f"{path} has float images, which aren't normalised; got mean or std", "uint8 images")
     source = Source(
@@ -59,7 +64,7 @@ def keras_npz(path: Path, given: Mapping[str, Any], inputs: InputSpec | None, se
         fingerprint([train, validation, test]),
         images=images,
         flip=args.boolean("flip", False),
-        notes=notes,
+        notes=tuple(notes),
     )
     return data_from_source(source, args, inputs, seed)
 
@@ -171,11 +176,16 @@ def _labels(y: npt.NDArray[Any], name: str, path: Path, names: tuple[str, ...]) 
 
 
 def _images(x: npt.NDArray[Any], where: str, args: Arguments, spec: str) -> Tensor:
-    channels_first = x[:, None] if x.ndim == 3 else x.transpose(0, 3, 1, 2)
+    if not _channels_first(x):
+        x = x[:, None] if x.ndim == 3 else x.transpose(0, 3, 1, 2)
     if x.dtype == np.uint8:
-        return resized(torch.from_numpy(np.ascontiguousarray(channels_first)), args, spec)
+        return resized(torch.from_numpy(np.ascontiguousarray(x)), args, spec)
     if x.dtype.kind == "f":
-        floats = torch.from_numpy(np.ascontiguousarray(channels_first, dtype=np.float32))
+        floats = torch.from_numpy(np.ascontiguousarray(x, dtype=np.float32))
         check_finite(floats, where)
         return floats
     raise DataError(f"{where} holds {x.dtype}, wanted uint8 in 0..255", "x.astype(np.uint8)")
+
+
+def _channels_first(x: npt.NDArray[Any]) -> bool:
+    return x.ndim == 4 and x.shape[1] <= CHANNELS < x.shape[3]

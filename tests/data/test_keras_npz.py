@@ -41,6 +41,14 @@ def test_colour_with_validation_and_column_labels(tmp_path: Path) -> None:
     assert data.normalise is not None and len(data.normalise.mean) == 3
 
 
+@pytest.mark.parametrize("channels", [1, 3, 4])
+def test_channels_first_is_told_from_the_sizes_and_said(tmp_path: Path, channels: int) -> None:
+    images = RNG.integers(0, 256, (60, channels, 6, 5), dtype=np.uint8)
+    data = keras_npz(write(tmp_path, x_train=images, y_train=LABELS, x_test=images, y_test=LABELS), {}, None, 0)
+    np.testing.assert_array_equal(data.test.fetch(torch.arange(60))[0], images)
+    assert f"x_train has shape (N, {channels}, 6, 5): channels first, as torch has them" in data.notes
+
+
 def test_floats_are_taken_as_they_are(tmp_path: Path) -> None:
     floats = RNG.random((60, 5, 4), dtype=np.float32)
     data = keras_npz(write(tmp_path, x_train=floats, y_train=LABELS, x_test=floats, y_test=LABELS), {}, None, 0)
