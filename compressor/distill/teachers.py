@@ -2,6 +2,7 @@
 
 import copy
 import math
+import weakref
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Literal
@@ -159,6 +160,18 @@ def _ask_form(teacher: Teacher, ctx: RunContext, paths: Sequence[str], choice: C
     )
 
 
+# A teacher never changes, and is asked in every stage.
+_LAYOUTS: weakref.WeakKeyDictionary[nn.Module, dict[tuple[str, Choice], Layout]] = weakref.WeakKeyDictionary()
+
+
+def _layout(module: nn.Module, frozen: nn.Module, ctx: RunContext, choice: Choice, batch: Batch) -> Layout:
+    """A teacher's, tried once in a process; a resumed run comes to the same, as no clock is asked."""
+    known = _LAYOUTS.setdefault(module, {})
+    if (ctx.device, choice) not in known:
+        known[ctx.device, choice] = Layout(choose_layout(frozen, ctx, choice, batch)[0])
+    return known[ctx.device, choice]
+
+
 def _ask_torch(module: nn.Module, ctx: RunContext, paths: Sequence[str], choice: Choice) -> AskTeacher:
     frozen = copy.deepcopy(module).eval().requires_grad_(False)
     layouts: list[Layout] = []
@@ -166,8 +179,7 @@ def _ask_torch(module: nn.Module, ctx: RunContext, paths: Sequence[str], choice:
 
     def ask(batch: Batch) -> Answers:
         if not layouts:
-            # Tried anew in a resumed run, and with the same outcome: no clock is asked.
-            layouts.append(Layout(choose_layout(frozen, ctx, choice, batch)[0]))
+            layouts.append(_layout(module, frozen, ctx, choice, batch))
             layouts[0].place(frozen, ctx.device)
         half = torch.is_autocast_enabled(batch.inputs[0].device.type)
         if half not in by_precision:

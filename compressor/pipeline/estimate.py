@@ -27,7 +27,7 @@ from compressor.training.probe import Allowance, seconds_of
 # Of a file's latency against the reference's, and of the export stage's int8 against fp32.
 SECONDS_OF_A_TIMING = 3.0
 # For all timed steps together. It is a plan's: who reads it waits for it.
-PROBE_SECONDS = 8.0
+PROBE_SECONDS = 4.0
 # What a calibrated or scored network adds to its largest layer while it is called: the layer's input, and its own copy.
 LIVE_LAYERS = 3
 
@@ -38,12 +38,14 @@ class Cost:
 
     Args:
         step: Seconds of a training step; 0 without training.
+        precision: The one that it takes so long in.
         sample: Seconds of a sample forward.
         training_bytes: What a step on a whole batch needs beyond what the process holds already.
         scoring_bytes: What scoring needs.
     """
 
     step: float
+    precision: str
     sample: float
     training_bytes: int
     scoring_bytes: int
@@ -67,11 +69,16 @@ def estimate(job: Job, rehearsed: list[Rehearsed]) -> tuple[float, int]:
     timed = [one for one in rehearsed if isinstance(one.rehearsal.model, (TorchModel, QuantizedModel))]
     test = len(job.data.test)
     known: float | None = None
+    precisions = ("fp32", "bf16")
     for one in timed:
         form = one.rehearsal.model
         assert isinstance(form, (TorchModel, QuantizedModel))
         ctx = job.context(Path(), job.all_teachers, info=form.info)
-        cost = _cost(form, ctx, *training_of(one.stage), one.rehearsal.trainings, PROBE_SECONDS / len(timed))
+        most = PROBE_SECONDS / len(timed)
+        cost = _cost(form, ctx, *training_of(one.stage), one.rehearsal.trainings, precisions, most)
+        if cost.step:
+            # The same teachers and mostly the same kernels: what wins once isn't asked again.
+            precisions = (cost.precision,)
         train, _ = training_of(one.stage)
         steps = one.rehearsal.trainings * train.epochs * job.data.steps_per_epoch(train.batch_size) if train else 0
         controls = sum(name in (one.stage.kind, WHOLE_RUN) for name in job.control)
@@ -90,7 +97,13 @@ def estimate(job: Job, rehearsed: list[Rehearsed]) -> tuple[float, int]:
 
 
 def _cost(
-    form: TorchForm, ctx: RunContext, train: TrainSettings | None, kd: KdSettings, trainings: int, most: float
+    form: TorchForm,
+    ctx: RunContext,
+    train: TrainSettings | None,
+    kd: KdSettings,
+    trainings: int,
+    precisions: tuple[str, ...],
+    most: float,
 ) -> Cost:
     """Of a step in the precision that is the faster, and of a sample."""
     if train is None or not trainings:
@@ -102,7 +115,8 @@ def _cost(
     frozen = copy.deepcopy(module).eval()
     objective = Distillation(ctx, kd, module, train.channels_last)
     objective.helpers.to(ctx.device)
-    precisions = ("fp32", "bf16") if train.precision == "auto" and has_bf16_kernels(ctx.device) else ("fp32",)
+    if train.precision != "auto" or not has_bf16_kernels(ctx.device):
+        precisions = ("fp32",)
     saved = Saved(module)
 
     def step_in(precision: str) -> Callable[[Batch], None]:
@@ -132,6 +146,7 @@ def _cost(
     called_with = TEXT_BATCH if ctx.data.has_lengths else EVALUATION_BATCH
     return Cost(
         step=min(steps, default=0.0),
+        precision=precisions[steps.index(min(steps))] if steps else precisions[0],
         sample=scored / size,
         # Gradients, two moments, the best weights so far and those of the start.
         training_bytes=int((saved.a_sample + LIVE_LAYERS * saved.largest) * size + 5 * weights) if trainings else 0,

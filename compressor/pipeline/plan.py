@@ -14,8 +14,8 @@ from compressor.pipeline.rehearsal import rehearse
 from compressor.tasks.outputs import described
 
 # Of the validation split, for what is said of teachers; fewer where they are slow.
-TEACHER_SAMPLES, LEAST_SAMPLES, FEW = 1000, 50, 4
-TEACHER_SECONDS = 4.0
+TEACHER_SAMPLES, LEAST_SAMPLES, FEW = 1000, 50, 2
+TEACHER_SECONDS = 2.0
 
 
 @dataclass(frozen=True)

@@ -24,7 +24,7 @@ from compressor.training import TrainSettings
 from compressor.user_code import called, reason_of
 
 # Samples of the step that is tried.
-TRIED = 8
+TRIED = 4
 
 
 @dataclass(frozen=True)
