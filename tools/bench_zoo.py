@@ -16,12 +16,16 @@ import sys
 import tempfile
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
 from pathlib import Path
+from threading import Lock
 from typing import Any
 
-from zoo_networks import QUICK, names
+from zoo_networks import QUICK, giants, names
 
 ROW = Path(__file__).with_name("zoo_row.py")
+# A network of hundreds of millions of parameters, its teacher and its copies take most of a machine's memory.
+ALONE = Lock()
 
 
 def main() -> None:
@@ -33,7 +37,7 @@ def main() -> None:
     parser.add_argument("--failed", action="store_true", help="rows that aren't 'through' once more")
     parser.add_argument("--table", action="store_true", help="print what there is and run nothing")
     parser.add_argument("--jobs", type=int, default=2, help="rows at a time, one thread each")
-    parser.add_argument("--limit", type=float, default=600, help="seconds a row may take")
+    parser.add_argument("--limit", type=float, default=300, help="seconds a row may take")
     parser.add_argument("--out", type=Path, default=Path(".cache/bench_zoo"))
     typed = parser.parse_args()
     wanted = names() if typed.all else list(QUICK) if typed.quick else typed.names
@@ -41,7 +45,8 @@ def main() -> None:
     if not typed.table:
         due = [name for name in wanted if _is_due(typed.out, name, typed.failed)]
         with ThreadPoolExecutor(typed.jobs) as pool:
-            for found in pool.map(lambda name: _run(name, typed.out, typed.limit), due):
+            huge = giants()
+            for found in pool.map(lambda name: _run(name, typed.out, typed.limit, name in huge), due):
                 print(f"{found['name']}: {found['verdict']} {found.get('reason', '')}", flush=True)
     rows = [json.loads(path.read_text()) for path in sorted(typed.out.glob("*.json"))]
     print(table([row for row in rows if not wanted or row["name"] in wanted]))
@@ -56,8 +61,13 @@ def _is_due(out: Path, name: str, failed: bool) -> bool:
     return not path.exists() or (failed and json.loads(path.read_text())["verdict"] != "through")
 
 
-def _run(name: str, out: Path, limit: float) -> dict[str, Any]:
-    """A row in a process of its own, killed with all it started when its time is over."""
+def _run(name: str, out: Path, limit: float, huge: bool) -> dict[str, Any]:
+    """A row in a process of its own, killed with all it started when its time is over; one giant at a time."""
+    with ALONE if huge else nullcontext():
+        return _run_now(name, out, limit)
+
+
+def _run_now(name: str, out: Path, limit: float) -> dict[str, Any]:
     folder = Path(tempfile.mkdtemp(prefix="zoo-"))
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1"}
     process = subprocess.Popen(

@@ -1,5 +1,6 @@
 """The networks of the zoo: by name, how each is built and the smallest input that it takes."""
 
+import functools
 import inspect
 import itertools
 from collections.abc import Iterator
@@ -33,6 +34,16 @@ TIMM = (
     "twins_pcpvt_small", "vgg11_bn", "visformer_tiny", "vit_tiny_patch16_224", "volo_d1_224", "vovnet39a",
     "xception41", "xcit_nano_12_p16_224",
 )  # fmt: skip
+# The large ones of these come last.
+SLOW = (
+    "beit_base_patch16_224", "botnet26t_256", "cait_xxs24_224", "darknet53", "davit_tiny", "dm_nfnet_f0", "fastvit_t8",
+    "focalnet_tiny_srf", "halonet26t", "hiera_tiny_224", "hrnet_w18_small", "lambda_resnet26t", "mobileone_s0",
+    "mvitv2_tiny", "nest_tiny", "nextvit_small", "nf_resnet50", "repghostnet_050", "repvgg_a0", "repvit_m0_9",
+    "sequencer2d_s", "swin_tiny_patch4_window7_224", "swinv2_tiny_window8_256", "tresnet_m", "twins_pcpvt_small",
+    "volo_d1_224", "xcit_nano_12_p16_224",
+)  # fmt: skip
+# Parameters.
+GIANT = 80_000_000
 # Encoders of transformers, from configurations of tests/encoders.py.
 ENCODERS = ("albert", "bert", "deberta-v2", "distilbert", "electra", "mpnet", "roberta")
 # Every kind once, for the tests.
@@ -55,10 +66,26 @@ class Network:
 
 
 def names() -> list[str]:
-    """All of them, ``"torchvision/resnet18"``."""
+    """All of them, ``"torchvision/resnet18"``, the small ones of every library first."""
+    small = [f"signals/{name}" for name in SIGNALS] + [f"transformers/{name}" for name in ENCODERS]
+    vision = sorted(_parameters(), key=lambda name: _parameters()[name])
+    timm = sorted((f"timm/{name}" for name in TIMM), key=lambda name: name.removeprefix("timm/") in SLOW)
+    mixed = [name for pair in itertools.zip_longest(vision, timm) for name in pair if name]
+    huge = giants()
+    return small + sorted(mixed, key=lambda name: name in huge)
+
+
+def giants() -> set[str]:
+    """Those that shouldn't run beside each other."""
+    return {name for name, count in _parameters().items() if count > GIANT}
+
+
+@functools.cache
+def _parameters() -> dict[str, int]:
+    """Of torchvision's networks, as it says of its own weights."""
     listed = torchvision.models.list_models(module=torchvision.models)
-    vision = [f"torchvision/{name}" for name in listed] + [f"timm/{name}" for name in TIMM]
-    return vision + [f"transformers/{name}" for name in ENCODERS] + [f"signals/{name}" for name in SIGNALS]
+    known = {name: next(iter(torchvision.models.get_model_weights(name))).meta["num_params"] for name in listed}
+    return {f"torchvision/{name}": count for name, count in known.items()}
 
 
 def image_network(name: str) -> Network:

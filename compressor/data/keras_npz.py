@@ -31,7 +31,8 @@ HEADERS = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.re
 def keras_npz(path: Path, given: Mapping[str, Any], inputs: InputSpec | None, seed: int) -> Data:
     """Images as (N, H, W) or (N, H, W, C), uint8, or floats that are taken as they are.
 
-    (N, C, H, W), as torch has it, is told from its sizes, and said. Not mirrored unless ``flip=true``. Arrays that would need pickle are refused.
+    (N, C, H, W), as torch has it, is told from its sizes, and said. Not mirrored unless ``flip=true``. Arrays that
+    would need pickle are refused.
     """
     spec = str(path)
     args = Arguments(given, (*PREPROCESSING, "flip", "classes"), spec)

@@ -12,6 +12,7 @@ from compressor.distill.cache import cached, worth_caching
 from compressor.distill.objective import Distillation, labels_only
 from compressor.distill.settings import KdSettings
 from compressor.training import FitResult, TrainSettings, evaluate, fit
+from compressor.training.checkpoint import put_back
 
 
 def recover(
@@ -47,7 +48,7 @@ def recover(
     improved = result.score >= before if ctx.task.higher_is_better else result.score <= before
     if improved:
         return result
-    module.load_state_dict(start)
+    put_back(module, start)
     return replace(result, best_epoch=-1, score=before)
 
 

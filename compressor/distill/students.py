@@ -17,6 +17,7 @@ from compressor.factories import build, is_known_library, parse_factory
 from compressor.importing import import_object
 from compressor.measure import count_macs, count_params
 from compressor.models import FactoryRef, TorchModel
+from compressor.training.checkpoint import put_back
 
 WIDTHS = ("width", "width_mult", "width_multiplier", "width_per_group", "base_width", "embed_dim")
 DEPTHS = ("layers", "depths", "depth", "num_layers", "blocks")
@@ -162,7 +163,7 @@ def inherit(student: nn.Module, reference: nn.Module) -> int:
     known = reference.state_dict()
     own = student.state_dict()
     shared = {key: known[key] for key in own if key in known and known[key].shape == own[key].shape}
-    student.load_state_dict(shared, strict=False)
+    put_back(student, shared)
     return sum(value.dim() > 1 for value in shared.values())
 
 

@@ -94,7 +94,7 @@ def timed_inputs(ctx: RunContext) -> list[Arrays]:
     return [arrays_of(ctx.task.call(ctx.data.batch("test", indices))) for indices in chosen]
 
 
-def p50s(paths: Sequence[Path], ctx: RunContext, *, seconds: float = 2.5, blocks: int = 10) -> list[float]:
+def p50s(paths: Sequence[Path], ctx: RunContext, *, seconds: float | None = None, blocks: int = 10) -> list[float]:
     """Median milliseconds of ONNX files in ONNX Runtime, timed in turns, called as the target calls them."""
     threads, inputs = ctx.target.threads, timed_inputs(ctx)
     with ExitStack() as stack:

@@ -69,7 +69,7 @@ def estimate(job: Job, rehearsed: list[Rehearsed]) -> tuple[float, int]:
     timed = [one for one in rehearsed if isinstance(one.rehearsal.model, (TorchModel, QuantizedModel))]
     test = len(job.data.test)
     known: float | None = None
-    precisions = ("fp32", "bf16")
+    precisions: tuple[str, ...] = ("fp32", "bf16")
     for one in timed:
         form = one.rehearsal.model
         assert isinstance(form, (TorchModel, QuantizedModel))

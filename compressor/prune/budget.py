@@ -71,7 +71,8 @@ def find_ratio(model: TorchModel, budget: PruneBudget, ctx: RunContext, prune: P
     """The smallest ratio whose pruned copy is within the budget, found between bounds that close in on it.
 
     Each next ratio is where a cost that falls with the square of what is left would be within the budget, which most
-    costs nearly do; never so near to a bound that less than an eighth is ruled out. Fractions are of the run's reference; size and latency are those of the exported float file.
+    costs nearly do; never so near to a bound that less than an eighth is ruled out. Fractions are of the run's
+    reference; size and latency are those of the exported float file.
 
     Args:
         model: Left untouched.

@@ -3,11 +3,13 @@
 import contextlib
 import errno
 import os
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor, nn
 
 from compressor.errors import DiskFullError
 
@@ -60,3 +62,13 @@ def read_state(path: Path, identity: str) -> TrainState:
             if content["identity"] == identity:
                 return TrainState(**content)
     return TrainState(identity)
+
+
+def put_back(module: nn.Module, tensors: Mapping[str, Tensor]) -> None:
+    """Load copies of a network's own tensors: they are of the versions that its modules have here.
+
+    A mapping without versions would be read as an older release's, which MNASNet refuses.
+    """
+    state = module.state_dict()
+    state.update(tensors)
+    module.load_state_dict(state)

@@ -16,7 +16,7 @@ from compressor.context import RunContext
 from compressor.data import Augment, Batch, Data
 from compressor.data.feeding import fed
 from compressor.errors import DivergedError
-from compressor.training.checkpoint import TrainState, read_state, write_state
+from compressor.training.checkpoint import TrainState, put_back, read_state, write_state
 from compressor.training.evaluate import evaluate
 from compressor.training.layout import settled_layout
 from compressor.training.meter import Meter, NotFiniteError, reads_at_once
@@ -117,7 +117,7 @@ def fit(
     path = ctx.workdir / f"{name}.ckpt"
     state = read_state(path, _identity(module, settings, ctx, f"{precision} {views} {layout}"))
     if state.epoch:
-        module.load_state_dict(state.module)
+        put_back(module, state.module)
         helpers.load_state_dict(state.helpers)
         optimizer.load_state_dict(state.optimizer)
         schedule.load_state_dict(state.schedule)
@@ -170,7 +170,7 @@ def fit(
         if accelerator.is_main_process:
             ctx.workdir.mkdir(parents=True, exist_ok=True)
             write_state(path, state)
-    module.load_state_dict(state.best)
+    put_back(module, state.best)
     module.eval()
     assert state.best_score is not None
     return FitResult(state.best_epoch, state.best_score, state.history, precision, steps)
@@ -233,10 +233,10 @@ def _last_good(
         terms = ", ".join(f"{key} = {value:g}" for key, value in found.terms.items())
         kept = "no epoch was finished before"
         if state.epoch:
-            module.load_state_dict(state.best)
+            put_back(module, state.best)
             kept = f"the best weights so far (epoch {state.best_epoch + 1}, {state.best_score:.4f}) are kept in {path}"
         elif start:
-            module.load_state_dict(start)
+            put_back(module, start)
         raise DivergedError(
             f"{name}: the loss became non-finite in epoch {state.epoch + 1}, step {found.step + 1} "
             f"({precision}; {terms}); {kept}",

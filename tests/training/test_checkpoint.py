@@ -4,9 +4,10 @@ from pathlib import Path
 
 import pytest
 import torch
+from torch import nn
 
 from compressor.errors import DiskFullError
-from compressor.training.checkpoint import TrainState, read_state, write_state
+from compressor.training.checkpoint import TrainState, put_back, read_state, write_state
 
 
 def test_round_trip_by_identity(tmp_path: Path) -> None:
@@ -33,3 +34,24 @@ def test_full_disk() -> None:
         assert not target.exists()
     finally:
         partial.unlink(missing_ok=True)
+
+
+class Versioned(nn.Linear):
+    """As torchvision's MNASNet: takes no state_dict that doesn't say of which version it is."""
+
+    _version = 2
+
+    def _load_from_state_dict(self, state_dict, prefix, local_metadata, *others):  # type: ignore[no-untyped-def]
+        if local_metadata.get("version") != 2:
+            raise ValueError("version should be set")
+        super()._load_from_state_dict(state_dict, prefix, local_metadata, *others)
+
+
+def test_copies_of_its_own_tensors_need_no_version() -> None:
+    module = nn.Sequential(Versioned(2, 2))
+    kept = {key: value.detach().clone() for key, value in module.state_dict().items()}
+    with pytest.raises(ValueError, match="version"):
+        module.load_state_dict(kept)
+    nn.init.zeros_(module[0].weight)
+    put_back(module, kept)
+    assert torch.equal(module[0].weight, kept["0.weight"])
