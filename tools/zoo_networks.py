@@ -1,5 +1,6 @@
 """The networks of the zoo: by name, how each is built and the smallest input that it takes."""
 
+import copy
 import functools
 import inspect
 import itertools
@@ -99,7 +100,7 @@ def image_network(name: str) -> Network:
     for ref, size in _candidates(library, name):
         try:
             module = build(ref).eval()
-            _try(module, torch.randn(2, 3, size, size))
+            _try(copy.deepcopy(module), torch.randn(2, 3, size, size))
         except Exception as refused:  # what a size that isn't legal raises differs from network to network
             error = refused
             continue
