@@ -33,6 +33,24 @@ def vgg_without_batchnorm() -> nn.Module:
     return vgg(batchnorm=False)
 
 
+class Block(nn.Module):
+    """Convolutions side by side, BatchNorm after each, and one more over the input itself."""
+
+    def __init__(self, width: int, *kernels: int | tuple[int, int], groups: int = 1, identity: bool = True) -> None:
+        super().__init__()
+        self.branches = nn.ModuleList(
+            nn.Sequential(
+                nn.Conv2d(width, width, kernel, padding="same", groups=groups, bias=False), nn.BatchNorm2d(width)
+            )
+            for kernel in kernels
+        )
+        self.identity = nn.BatchNorm2d(width) if identity else None
+
+    def forward(self, x: Tensor) -> Tensor:
+        total: Tensor = sum(branch(x) for branch in self.branches)  # type: ignore[assignment]
+        return torch.relu(total if self.identity is None else self.identity(x) + total)
+
+
 class Gated(nn.Module):
     """A squeeze-and-excitation block between two convolutions, the first with HardSwish."""
 

@@ -29,6 +29,7 @@ TESTED_ELSEWHERE = {
     "explain/time_rules": "explain/test_explanation.py",
     "cli/explain": "explain/test_explanation.py",
     "faults": "test_profile.py",
+    "graphs/tensors": "graphs/test_folding.py and graphs/test_branches.py",
     "pipeline/control": "pipeline/test_run.py",
     "pipeline/job": "pipeline/test_plan.py",
     "pipeline/loop": "pipeline/test_run.py",

@@ -27,13 +27,16 @@ from compressor.export.integers import (
 from compressor.export.pairs import name_pairs, without_pairs
 from compressor.export.sums import keep_sums_apart
 from compressor.factories.sentence_network import EMBEDDING
-from compressor.models import InputSpec, ModelInfo, OnnxModel, QuantizedModel, TorchForm
+from compressor.graphs import merged_branches, simplified
+from compressor.models import InputSpec, ModelInfo, OnnxModel, QuantizedModel, TorchForm, TorchModel
 from compressor.user_code import reason_of
 
 # What a task's answers are called in the file; others are logits.
 OUTPUT_NAMES = {EMBEDDING: "sentence_embedding"}
 OUTPUT_NAME = "logits"
 PREFIX = "compressor."
+# What the file says of branches that became one convolution.
+MERGED = "merged_branches"
 NO_SPACE = 28
 # The newest operator set that torch's exporter of TorchScript knows.
 OLD_EXPORTER = 20
@@ -72,7 +75,7 @@ def graph_of(form: TorchForm, example_inputs: tuple[Tensor, ...], *, opset: int 
     names = _input_names(form.info, len(inputs))
     longest = form.info.tokenizer.max_length if form.info.tokenizer else None
     output = OUTPUT_NAMES.get(form.info.task, OUTPUT_NAME)
-    return _to_proto(module, inputs, (names, output), opset, longest)
+    return _to_proto(module, inputs, (names, output), opset, longest, is_float=isinstance(form, TorchModel))
 
 
 def write_graph(proto: onnx.ModelProto, form: TorchForm, path: Path, keep: Collection[str] | None = None) -> OnnxModel:
@@ -144,20 +147,28 @@ def write_atomically(path: Path, content: bytes) -> None:
 
 
 def _to_proto(
-    module: nn.Module, inputs: tuple[Tensor, ...], names: tuple[list[str], str], opset: int, longest: int | None
+    module: nn.Module,
+    inputs: tuple[Tensor, ...],
+    names: tuple[list[str], str],
+    opset: int,
+    longest: int | None,
+    *,
+    is_float: bool,
 ) -> onnx.ModelProto:
+    axes = dynamic_axes(inputs, longest)
     try:
         with quiet(), torch.no_grad():
             if isinstance(module, torch.jit.ScriptModule):
                 return _script_to_proto(module, inputs, names, opset)
+            given = simplified(module, inputs, axes) if is_float else module
             program = torch.onnx.export(
-                module,
+                given,
                 inputs,
                 dynamo=True,
                 opset_version=opset,
                 input_names=names[0],
                 output_names=[names[1]],
-                dynamic_shapes=dynamic_axes(inputs, longest),
+                dynamic_shapes=axes,
                 external_data=False,
                 verbose=False,
             )
@@ -170,6 +181,9 @@ def _to_proto(
     proto: onnx.ModelProto = program.model_proto
     name_pairs(proto)
     _drop_traces(proto)
+    said = merged_branches(given) if isinstance(given, nn.Module) else ""
+    if said:
+        proto.metadata_props.add(key=PREFIX + MERGED, value=said)
     return proto
 
 

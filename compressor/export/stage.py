@@ -10,7 +10,7 @@ from compressor.errors import PlanError, StageError
 from compressor.export.artifacts import write_device_kit, write_infer_script
 from compressor.export.candidates import Candidates, without_quantizers
 from compressor.export.lint import lint_tensorrt
-from compressor.export.onnx import export_onnx, graph_of, write_graph
+from compressor.export.onnx import MERGED, export_onnx, graph_of, read_metadata, write_graph
 from compressor.export.tensorrt import build_engine, built_by_rtx
 from compressor.export.text_files import write_text_files
 from compressor.factories.text_network import is_text_network
@@ -64,7 +64,7 @@ class Export(Stage):
         notes = self._check(model, ctx)
         inputs = ctx.task.example_inputs(ctx.data, max(2, ctx.target.batch_size))
         exported = export_onnx(model, ctx.workdir / "model.onnx", inputs, opset=ctx.target.opset)
-        notes += try_file(model, exported, inputs)
+        notes += [*_merged(model, exported), *try_file(model, exported, inputs)]
         if "tensorrt" in self.formats:
             notes += [f"TensorRT: {fault}" for fault in lint_tensorrt(exported.path)[:3]]
             notes += built_by_rtx(exported.path, ctx.target)[1]
@@ -95,7 +95,7 @@ class Export(Stage):
         graph = graph_of(model, inputs, opset=ctx.target.opset)
         exported = write_graph(graph, model, ctx.workdir / "model.onnx")
         metrics: dict[str, Any] = {}
-        notes: list[str] = []
+        notes = _merged(model, exported)
         if isinstance(model, QuantizedModel):
             if ctx.target.runtime == "onnxruntime":
                 exported = self._chosen(model, Candidates(graph, model, exported, ctx), metrics, notes)
@@ -176,6 +176,12 @@ def _check_scheme(model: QuantizedModel, runtime: str) -> None:
             f"export: the graph is quantized by the rules for {model.spec.scheme}, the target's runtime is {runtime}",
             "run the quantize stage again with this profile",
         )
+
+
+def _merged(model: TorchForm, exported: OnnxModel) -> list[str]:
+    """Which branches became one on the way into the file; of a quantized graph its own stage has said so."""
+    said = "" if isinstance(model, QuantizedModel) else read_metadata(exported.path).get(MERGED, "")
+    return [said] if said else []
 
 
 def _shipped(model: TorchForm, exported: OnnxModel) -> TorchForm:

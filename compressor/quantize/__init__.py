@@ -1,7 +1,7 @@
 """Quantization: an exported graph with rounding in it, that calibrates, trains and exports to integers."""
 
+from compressor.graphs import capture
 from compressor.quantize.calibration import calibrate
-from compressor.quantize.capture import capture
 from compressor.quantize.insertion import insert, insert_quantizers
 from compressor.quantize.placement import place
 

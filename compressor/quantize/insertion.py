@@ -4,11 +4,11 @@ import torch
 from torch import Tensor, fx, nn
 
 from compressor.errors import ModelFileError
+from compressor.graphs import capture
+from compressor.graphs.tensors import tensor_at
 from compressor.models import QuantizationSpec, Quantizer
 from compressor.quantize import operators as ops
-from compressor.quantize.capture import capture
 from compressor.quantize.fake_quant import ActivationQuantizer, SharedQuantizer, WeightQuantizer
-from compressor.quantize.folding import tensor_at
 
 DTYPES = {"uint8": torch.uint8, "int8": torch.int8}
 

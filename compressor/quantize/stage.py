@@ -11,9 +11,9 @@ from torch import Tensor, fx, nn
 from compressor.context import Progress, RunContext
 from compressor.distill import KdSettings, describe, recover
 from compressor.errors import PlanError
+from compressor.graphs import capture, merged_branches
 from compressor.models import QuantizationSpec, QuantizedModel, TorchModel, WeightBits
 from compressor.quantize.calibration import Batches, calibrate
-from compressor.quantize.capture import capture
 from compressor.quantize.insertion import insert_quantizers
 from compressor.quantize.measured import SLOWER, measure_placement
 from compressor.quantize.observers import Calibration
@@ -93,6 +93,7 @@ class Quantize(Stage):
         calibrate(graph, [ctx.task.example_inputs(ctx.data, EXAMPLES)], "minmax")
         terms = describe(graph, ctx, self.kd) if self.qat else []
         said = [f"{_integer_layers(spec)} layers in int8 by the rules for {spec.scheme}", *_notes_of(spec)]
+        said += filter(None, [merged_branches(graph)])
         if self._is_timed(ctx):
             said.append(
                 "which of them stay in int8 is decided by timing in the run: none that are slower than in float"
@@ -117,7 +118,7 @@ class Quantize(Stage):
         ctx.progress(Progress("quantize", message="scoring the calibrated network"))
         ptq_score = evaluate(graph, ctx).value
         metrics |= {"scheme": spec.scheme, "int8_layers": _integer_layers(spec), "ptq_score": ptq_score}
-        notes = [*_notes_of(spec), *_notes_of_bits(spec), *timed]
+        notes = [*filter(None, [merged_branches(graph)]), *_notes_of(spec), *_notes_of_bits(spec), *timed]
         if self.qat and not spec.slower:
             trained = copy.deepcopy(graph)
             result = recover(

@@ -12,6 +12,7 @@ import onnx
 import onnxruntime
 import pytest
 import torch
+from nets import Block
 from torch import Tensor, nn
 
 from compressor.data import Data
@@ -128,3 +129,14 @@ def test_two_processes_may_write_the_same_file(tmp_path: Path) -> None:
     assert [writer.wait() for writer in writers] == [0, 0]
     assert (tmp_path / "last").read_bytes() in (b"a" * 1000, b"b" * 1000)
     assert [path.name for path in tmp_path.iterdir()] == ["last"]
+
+
+def test_parallel_branches_are_one_convolution_in_the_file(tmp_path: Path) -> None:
+    network = nn.Sequential(nn.Conv2d(3, 4, 1), Block(4, 3, 1), Block(4, 1, 1, groups=2)).eval()
+    images = torch.randn(2, 3, 6, 6)
+    file = export_onnx(TorchModel(network, ModelInfo()), tmp_path / "model.onnx", (images,)).path
+    kinds = [node.op_type for node in onnx.load(file).graph.node]
+    assert kinds == ["Conv", "Conv", "Relu", "Conv", "Relu"]
+    assert "6 parallel branches" in read_metadata(file)["merged_branches"]
+    found = onnxruntime.InferenceSession(file).run(None, {"input": images.numpy()})[0]
+    assert np.allclose(found, network(images).detach(), atol=1e-5)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from nets import SIZE, mobilenet_v2, resnet18
+from nets import SIZE, Block, mobilenet_v2, resnet18
 from safetensors.torch import load_file as read_tensors
 from safetensors.torch import save_file
 from small import small_data, small_model
@@ -17,6 +17,8 @@ from torch import Tensor, nn
 
 from compressor import quantize
 from compressor.errors import DiskFullError, InputError, ModelFileError, UntrustedError
+from compressor.export.lint import optimized_graph_ops
+from compressor.export.onnx import export_onnx
 from compressor.loading import load_file, load_form, save_form
 from compressor.models import FactoryRef, ModelInfo, OnnxModel, QuantizedModel, TorchModel
 from compressor.prune.channels import prune_channels
@@ -250,3 +252,19 @@ def test_a_finished_file_is_described_and_found_again(tmp_path: Path) -> None:
     (tmp_path / "stage" / "model.onnx").unlink()
     with pytest.raises(ModelFileError, match=r"which structure\.json describes"):
         load_form(tmp_path / "stage")
+
+
+def test_merged_branches_come_back_and_are_one_integer_kernel(tmp_path: Path) -> None:
+    def build() -> nn.Module:
+        return nn.Sequential(nn.Conv2d(3, 8, 3), Block(8, 3, 1), nn.Flatten(), nn.Linear(8 * 30 * 30, 2))
+
+    torch.manual_seed(0)
+    form = quantized(TorchModel(build().eval(), ModelInfo(), build), "onnxruntime-cpu")
+    save_form(form, tmp_path, images())
+    loaded = load_form(tmp_path, factory=build)
+    assert isinstance(loaded, QuantizedModel)
+    assert torch.equal(loaded.module(*images()), form.module(*images()))
+    file = export_onnx(loaded, tmp_path / "model.onnx", images(2)).path
+    ops = optimized_graph_ops(file)
+    assert ops["QLinearConv"] == 2
+    assert not {"QLinearAdd", "Add"} & ops.keys()

@@ -8,7 +8,7 @@ from nets import mobilenet_v2, resnet18, settled
 from torch import Tensor, nn
 
 from compressor.errors import PlanError
-from compressor.quantize.capture import capture
+from compressor.graphs import capture, simplified
 
 
 class InPlace(nn.Module):
@@ -89,3 +89,18 @@ def test_python_branches_on_values_are_refused() -> None:
 def test_random_answers_are_refused() -> None:
     with pytest.raises(PlanError, match="answers otherwise than the module on inputs of"):
         capture(BatchDependent(), (torch.randn(2, 3),))
+
+
+def test_a_float_file_is_written_from_the_simplified_graph_where_that_gains() -> None:
+    x = torch.randn(2, 3, 8, 8)
+    axes = ({0: torch.export.Dim("batch", min=1)},)
+    plain = nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4)).eval()
+    assert isinstance(simplified(plain, (x,), axes), torch.export.ExportedProgram)
+    before = nn.Sequential(nn.ReLU(), nn.BatchNorm2d(3), nn.Conv2d(3, 4, 3)).eval()
+    keys = list(before.state_dict())
+    found = simplified(before, (x,), axes)
+    assert isinstance(found, torch.fx.GraphModule)
+    assert torch.allclose(found(x), before(x), atol=1e-6)
+    assert list(before.state_dict()) == keys
+    uncaptured = Branching()
+    assert simplified(uncaptured, (x,), axes) is uncaptured

@@ -7,7 +7,8 @@ from torch import Tensor, fx, nn
 
 from compressor.axes import dynamic_axes, is_text
 from compressor.errors import PlanError
-from compressor.quantize.folding import fold_batchnorm
+from compressor.graphs.branches import merge_branches
+from compressor.graphs.folding import fold_batchnorm
 from compressor.user_code import reason_of
 
 BATCHES = (2, 3)
@@ -15,14 +16,30 @@ BATCHES = (2, 3)
 SHORT = 3
 # Folding BatchNorm changes the order of a few float operations and nothing else.
 FOLDED_TOLERANCE = 1e-3
+# Under this name a graph's ``meta`` has how many branches each merged convolution was made of.
+MERGED = "merged_branches"
+aten = torch.ops.aten
+INACTIVE = {
+    aten.dropout.default,
+    aten.feature_dropout.default,
+    aten.alpha_dropout.default,
+    aten.feature_alpha_dropout.default,
+}
+# What gives back its input as it is.
+COPIES = {aten.clone.default, aten.alias.default}
+NAMED_PADDING = {
+    aten.conv1d.padding: aten.conv1d.default,
+    aten.conv2d.padding: aten.conv2d.default,
+    aten.conv3d.padding: aten.conv3d.default,
+}
 
 
 def capture(module: nn.Module, example_inputs: tuple[Tensor, ...], longest: int | None = None) -> fx.GraphModule:
     """Export a module in eval mode as a graph that can be trained, copied and saved like any module.
 
     Node names and parameter names depend on the module's code and torch's version alone, so another
-    process gets the same ones. BatchNorm is folded into the layer before it and named after that layer;
-    what can't be folded keeps its statistics, fixed.
+    process gets the same ones. BatchNorm is folded into the layer beside it, and parallel branches that are summed
+    become one convolution; both are named after that layer. What can't be folded keeps its statistics, fixed.
 
     Args:
         module: Left untouched.
@@ -50,9 +67,62 @@ def capture(module: nn.Module, example_inputs: tuple[Tensor, ...], longest: int 
     graph_module = fx.GraphModule(exported, exported.graph, class_name="QuantizedGraph")
     make_functional(graph_module)
     _compare(graph_module, inputs, expected, tolerance=1e-5)
-    fold_batchnorm(graph_module)
+    simplify(graph_module)
     _compare(graph_module, inputs, expected, tolerance=FOLDED_TOLERANCE)
     return graph_module.train(module.training)
+
+
+def simplify(graph_module: fx.GraphModule) -> bool:
+    """Fold BatchNorms and merge parallel branches, in place, until nothing is left to do.
+
+    Returns:
+        Whether that did anything that runtimes don't do by themselves on loading.
+    """
+    merged: list[int] = []
+    gains = False
+    while True:
+        folded = fold_batchnorm(graph_module)
+        more = merge_branches(graph_module)
+        gains = gains or bool(more) or not all(one.plain for one in folded)
+        merged += more
+        if not more:
+            break
+    graph_module.meta[MERGED] = merged
+    return gains
+
+
+def simplified(
+    module: nn.Module, inputs: tuple[Tensor, ...], axes: tuple[dict[int, object], ...]
+) -> nn.Module | torch.export.ExportedProgram:
+    """What to write a float network's file from: its graph, simplified where that gains something.
+
+    Args:
+        module: In eval mode; left untouched.
+        inputs: One call's.
+        axes: Those of any size.
+
+    Returns:
+        The simplified graph; the program as captured where nothing was to do; the module where it can't be captured.
+    """
+    if is_text(inputs):
+        return module
+    try:
+        program = torch.export.export(module, inputs, dynamic_shapes=axes)
+    except Exception:  # whoever exports the module says why
+        return module
+    exported = program.module(check_guards=False)
+    graph_module = fx.GraphModule(exported, exported.graph)
+    make_functional(graph_module)
+    return graph_module if simplify(graph_module) else program
+
+
+def merged_branches(graph_module: nn.Module) -> str:
+    """What there is to say of branches that became one convolution; empty where there were none."""
+    merged = getattr(graph_module, "meta", {}).get(MERGED, [])
+    if not merged:
+        return ""
+    branches = f"{sum(merged)} parallel branches (convolutions, BatchNorms, the input itself)"
+    return f"{branches} became {len(merged)} convolution{'s' if len(merged) > 1 else ''}"
 
 
 def make_functional(graph_module: fx.GraphModule) -> None:
@@ -72,14 +142,36 @@ def make_functional(graph_module: fx.GraphModule) -> None:
             for user in list(written.users):
                 if place[user] > place[node]:
                     user.replace_input_with(written, node)
-        if node.target is torch.ops.aten.masked_fill.Scalar:
+        if node.target in NAMED_PADDING:
+            _spell_out_padding(node)
+        if node.target is aten.masked_fill.Scalar:
             # float32's lowest number, which networks mask with, is past bf16's: trained in bf16 it can't be filled in.
             node.args = (*node.args[:2], max(node.args[2], torch.finfo(torch.bfloat16).min))
-        if node.target is torch.ops.aten.dropout.default and not node.args[2]:
+        if node.target in COPIES or (node.target in INACTIVE and not node.args[2]):
             node.replace_all_uses_with(node.args[0])
             graph.erase_node(node)
     graph.eliminate_dead_code()
     graph_module.recompile()
+
+
+def _spell_out_padding(node: fx.Node) -> None:
+    """'same' and 'valid' as the numbers that they mean, where both sides get as many zeros."""
+    weight = node.args[1]
+    padding = node.args[4] if len(node.args) > 4 else "valid"
+    assert isinstance(weight, fx.Node)
+    kernel = weight.meta["val"].shape[2:]
+    given = node.args[5] if len(node.args) > 5 else [1]
+    assert isinstance(given, list | tuple)
+    steps = [step for step in given if isinstance(step, int)]
+    steps = steps * len(kernel) if len(steps) == 1 else steps
+    zeros = [step * (int(size) - 1) for size, step in zip(kernel, steps, strict=True)]
+    if padding == "same" and any(count % 2 for count in zeros):
+        return
+    numbers = [count // 2 if padding == "same" else 0 for count in zeros]
+    bias = node.args[2] if len(node.args) > 2 else None
+    stride = node.args[3] if len(node.args) > 3 else [1]
+    node.target = NAMED_PADDING[node.target]  # type: ignore[index]
+    node.args = (node.args[0], weight, bias, stride, numbers, steps, *node.args[6:])
 
 
 def _functional_twin(target: object) -> object | None:
@@ -89,7 +181,7 @@ def _functional_twin(target: object) -> object | None:
     name, _, overload = rest.partition(".")
     if namespace != "aten" or not name.endswith("_") or name.startswith("_"):
         return None
-    packet = getattr(torch.ops.aten, name[:-1], None)
+    packet = getattr(aten, name[:-1], None)
     return getattr(packet, overload, None)
 
 
