@@ -87,7 +87,7 @@ def build(
     configure: Callable[[Any], None] | None = None,
 ) -> bytes:
     """The serialized engine, for batches of 1 to ``max_batch`` and texts of these lengths; types are the file's."""
-    logger = trt.Logger(trt.Logger.WARNING)
+    logger = log_of(trt)
     builder = trt.Builder(logger)
     network = builder.create_network(1 << int(trt.NetworkDefinitionCreationFlag.STRONGLY_TYPED))
     parser = trt.OnnxParser(network, logger)
@@ -105,9 +105,38 @@ def build(
         shapes.set_shape(tensor.name, *((count, *sized(sample, length)) for count, length in ends))
     config.add_optimization_profile(shapes)
     engine = builder.build_serialized_network(network, config)
+    logger.say_repeated()
     if engine is None:
         raise KitError("TensorRT gave no engine; the reason is in the lines above")
     return bytes(engine)
+
+
+def log_of(trt: Any) -> Any:
+    """A logger that prints each warning once, and in the end how often it came.
+
+    TensorRT says of every convolution that its scales, which are half precision as the graph is, become float32
+    in the kernel: that is how it should be, and hundreds of lines in which a warning of another kind is lost.
+    """
+    base = trt.ILogger
+
+    class OnceLog(base):  # type: ignore[misc]
+        def __init__(self) -> None:
+            base.__init__(self)
+            self.counts: dict[str, int] = {}
+
+        def log(self, severity: Any, message: str) -> None:
+            if severity not in (base.INTERNAL_ERROR, base.ERROR, base.WARNING):
+                return
+            self.counts[message] = self.counts.get(message, 0) + 1
+            if self.counts[message] == 1:
+                print(f"[TensorRT] {message.strip()}", file=sys.stderr)
+
+        def say_repeated(self) -> None:
+            for message, count in self.counts.items():
+                if count > 1:
+                    print(f"[TensorRT] {count} times: {message.strip()}", file=sys.stderr)
+
+    return OnceLog()
 
 
 def sized(sample: tuple[int, ...], length: int) -> tuple[int, ...]:

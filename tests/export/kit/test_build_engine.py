@@ -11,8 +11,12 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from torch import nn
 
-from compressor.models import OnnxModel
+from compressor.export.onnx import export_onnx
+from compressor.models import InputSpec, ModelInfo, OnnxModel, QuantizedModel
+from compressor.quantize import calibrate, capture, insert_quantizers, place
+from compressor.target import Target
 
 SCRIPT = Path(str(files("compressor.export") / "kit" / "build_engine.py"))
 
@@ -48,6 +52,24 @@ def test_a_graph_that_does_not_parse_is_refused(kit: Any, for_sm86: Callable[[An
     (tmp_path / "broken.onnx").write_bytes(b"no graph")
     with pytest.raises(kit.KitError, match="parser refuses"):
         kit.build(pytest.importorskip("tensorrt_rtx"), tmp_path / "broken.onnx", 1, 8, configure=for_sm86)
+
+
+def test_what_tensorrt_says_of_every_convolution_is_printed_once(
+    kit: Any, for_sm86: Callable[[Any], None], tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    trt = pytest.importorskip("tensorrt_rtx")
+    images = torch.randn(2, 3, 8, 8)
+    network = nn.Sequential(*(nn.Conv2d(3, 3, 3, padding=1) for _ in range(3)), nn.Flatten(), nn.Linear(192, 2))
+    graph = capture(network.eval(), (images,))
+    spec = place(graph, Target(runtime="tensorrt"))
+    calibrate(insert_quantizers(graph, spec), [(images,)])
+    inputs = (InputSpec(shape=(3, 8, 8)),)
+    file = export_onnx(QuantizedModel(graph, ModelInfo(inputs=inputs), spec, {}), tmp_path / "model.onnx", (images,))
+    kit.build(trt, file.path, 1, 2, configure=for_sm86)
+    said = capfd.readouterr().err.splitlines()
+    scales = [line for line in said if "Converting conv activation scales to fp32" in line]
+    assert len(scales) == 2
+    assert "3 times" in scales[1]
 
 
 def test_summary_by_hand(kit: Any) -> None:
