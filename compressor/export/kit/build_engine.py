@@ -117,7 +117,7 @@ def log_of(trt: Any) -> Any:
     TensorRT says of every convolution that its scales, which are half precision as the graph is, become float32
     in the kernel: that is how it should be, and hundreds of lines in which a warning of another kind is lost.
     """
-    base = trt.ILogger
+    base: Any = trt.ILogger
 
     class OnceLog(base):  # type: ignore[misc]
         def __init__(self) -> None:
