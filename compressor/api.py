@@ -1,6 +1,5 @@
 """The pipeline from Python: the user's own module, data and loss in one call."""
 
-import copy
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -9,6 +8,7 @@ from torch import Tensor, nn
 
 from compressor import pipeline
 from compressor.context import ShowProgress, Teacher, silent
+from compressor.copies import copy_of
 from compressor.data import Data
 from compressor.data.load import load_data
 from compressor.models import ModelInfo, TorchModel
@@ -87,8 +87,8 @@ def run(
 
 
 def _model(module: nn.Module, task: str, data: Data) -> TorchModel:
-    untouched = copy.deepcopy(module).cpu().eval()
+    untouched = copy_of(module).cpu().eval()
     info = ModelInfo(
         task=task, inputs=make_task(task).input_specs(data), classes=data.classes, source=type(module).__name__
     )
-    return TorchModel(copy.deepcopy(untouched), info, lambda: copy.deepcopy(untouched))
+    return TorchModel(copy_of(untouched), info, lambda: copy_of(untouched))

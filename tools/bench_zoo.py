@@ -3,7 +3,9 @@
 python tools/bench_zoo.py --all            # resumes: rows that are there aren't run again
 python tools/bench_zoo.py timm/repvgg_a0   # some
 python tools/bench_zoo.py --all --failed   # those again that didn't go through
-python tools/bench_zoo.py --table          # what there is, as Markdown
+python tools/bench_zoo.py --table          # what there is, as Markdown: docs/zoo.md
+
+A row is a line of docs/zoo.jsonl, written as soon as it is done.
 """
 
 import argparse
@@ -23,9 +25,13 @@ from typing import Any
 
 from zoo_networks import QUICK, giants, names
 
+from compressor.pipeline.environment import describe_environment
+
 ROW = Path(__file__).with_name("zoo_row.py")
+ROWS = Path(__file__).parents[1] / "docs" / "zoo.jsonl"
 # A network of hundreds of millions of parameters, its teacher and its copies take most of a machine's memory.
 ALONE = Lock()
+WRITING = Lock()
 
 
 def main() -> None:
@@ -38,36 +44,41 @@ def main() -> None:
     parser.add_argument("--table", action="store_true", help="print what there is and run nothing")
     parser.add_argument("--jobs", type=int, default=2, help="rows at a time, one thread each")
     parser.add_argument("--limit", type=float, default=300, help="seconds a row may take")
-    parser.add_argument("--out", type=Path, default=Path(".cache/bench_zoo"))
+    parser.add_argument("--rows", type=Path, default=ROWS, help="where they are kept")
     typed = parser.parse_args()
     wanted = names() if typed.all else list(QUICK) if typed.quick else typed.names
-    typed.out.mkdir(parents=True, exist_ok=True)
     if not typed.table:
-        due = [name for name in wanted if _is_due(typed.out, name, typed.failed)]
+        done = {row["name"] for row in _rows(typed.rows) if not typed.failed or row["verdict"] == "through"}
         with ThreadPoolExecutor(typed.jobs) as pool:
             huge = giants()
-            for found in pool.map(lambda name: _run(name, typed.out, typed.limit, name in huge), due):
+            due = [name for name in wanted if name not in done or typed.names]
+            for found in pool.map(lambda name: _run(name, typed.rows, typed.limit, name in huge), due):
                 print(f"{found['name']}: {found['verdict']} {found.get('reason', '')}", flush=True)
-    rows = [json.loads(path.read_text()) for path in sorted(typed.out.glob("*.json"))]
-    print(table([row for row in rows if not wanted or row["name"] in wanted]))
+    print(table([row for row in _rows(typed.rows) if not wanted or row["name"] in wanted]))
 
 
-def _path(out: Path, name: str) -> Path:
-    return out / f"{name.replace('/', '.')}.json"
+def _rows(path: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
 
 
-def _is_due(out: Path, name: str, failed: bool) -> bool:
-    path = _path(out, name)
-    return not path.exists() or (failed and json.loads(path.read_text())["verdict"] != "through")
+def _keep(path: Path, found: dict[str, Any]) -> None:
+    """Write the row in the place of an older one of its name."""
+    with WRITING:
+        rows = {row["name"]: row for row in [*_rows(path), found]}
+        new = path.with_suffix(".new")
+        new.write_text("".join(f"{json.dumps(rows[name])}\n" for name in sorted(rows)))
+        new.replace(path)
 
 
-def _run(name: str, out: Path, limit: float, huge: bool) -> dict[str, Any]:
+def _run(name: str, rows: Path, limit: float, huge: bool) -> dict[str, Any]:
     """A row in a process of its own, killed with all it started when its time is over; one giant at a time."""
     with ALONE if huge else nullcontext():
-        return _run_now(name, out, limit)
+        found = _run_now(name, limit)
+    _keep(rows, found)
+    return found
 
 
-def _run_now(name: str, out: Path, limit: float) -> dict[str, Any]:
+def _run_now(name: str, limit: float) -> dict[str, Any]:
     folder = Path(tempfile.mkdtemp(prefix="zoo-"))
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1"}
     process = subprocess.Popen(
@@ -90,14 +101,8 @@ def _run_now(name: str, out: Path, limit: float) -> dict[str, Any]:
     if written.exists():
         found = json.loads(written.read_text())
     shutil.rmtree(folder, ignore_errors=True)
-    found["commit"] = _commit()
-    _path(out, name).write_text(json.dumps(found, indent=1))
-    return found
-
-
-def _commit() -> str:
-    command = ["git", "rev-parse", "--short", "HEAD"]
-    return subprocess.run(command, capture_output=True, text=True, check=False, cwd=ROW.parent).stdout.strip()
+    here = describe_environment("cpu")
+    return found | {"commit": here["git"], "cpu": here["cpu"]["model"]}
 
 
 def table(rows: list[dict[str, Any]]) -> str:
@@ -118,7 +123,9 @@ def table(rows: list[dict[str, Any]]) -> str:
     counts = Counter((row["name"].partition("/")[0], row["verdict"]) for row in rows)
     totals = Counter(row["name"].partition("/")[0] for row in rows)
     said = [f"{library}: {counts[library, 'through']} of {total} through" for library, total in sorted(totals.items())]
-    return "\n".join([*lines, "", "; ".join(said)])
+    made = Counter(f"{row['cpu']}, commit {row['commit']}" for row in rows)
+    where = [f"{count} rows: {place}" for place, count in sorted(made.items())]
+    return "\n".join([*lines, "", "; ".join(said), "", "; ".join(where)])
 
 
 def _number(value: float | None) -> str:

@@ -1,6 +1,5 @@
 """Teachers' answers kept on disk for a fixed number of views of each sample, so that each is asked for once."""
 
-import copy
 import hashlib
 import math
 import os
@@ -14,6 +13,7 @@ import torch
 from torch import nn
 
 from compressor.context import RunContext
+from compressor.copies import copy_of
 from compressor.data import Batch
 from compressor.digests import file_digest, module_digest
 from compressor.distill.settings import KdSettings
@@ -123,7 +123,7 @@ def worth_caching(
     if not allowance.covers(2, len(batch.labels)):
         return False, OVERDRAWN
     layout = Layout(choose_layout(student, ctx, train.channels_last, batch)[0])
-    copied = layout.place(copy.deepcopy(student), ctx.device).train()
+    copied = layout.place(copy_of(student), ctx.device).train()
 
     def step(part: Batch) -> None:
         ctx.task.loss(ctx.task.forward(copied, part), part).backward()

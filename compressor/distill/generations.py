@@ -1,6 +1,5 @@
 """Born-again networks (Furlanello et al. 2018, https://arxiv.org/abs/1805.04770): students that teach successors."""
 
-import copy
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -8,6 +7,7 @@ import torch
 from torch import nn
 
 from compressor.context import RunContext, Teacher
+from compressor.copies import copy_of
 from compressor.data import SplitName
 from compressor.distill.recover import recover
 from compressor.distill.settings import KdSettings
@@ -95,7 +95,7 @@ def kd_between_generations(kd: KdSettings) -> KdSettings:
 
 def _fresh(student: TorchModel, seed: int) -> nn.Module:
     """The same architecture with newly drawn weights: by its factory where that still fits, else layer by layer."""
-    copied = copy.deepcopy(student.module)
+    copied = copy_of(student.module)
     with torch.random.fork_rng():
         torch.manual_seed(seed)
         if student.info.factory is not None:

@@ -1,6 +1,5 @@
 """Which network learns: the same, a named one, or the largest smaller relative that fits a budget."""
 
-import copy
 import inspect
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -11,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from compressor.context import RunContext
+from compressor.copies import copy_of
 from compressor.distill.layers import Choice, layer_count, shallower
 from compressor.errors import BudgetError, InputError
 from compressor.factories import build, is_known_library, parse_factory
@@ -48,7 +48,7 @@ class Chosen:
 
 def same_architecture(reference: TorchModel) -> Chosen:
     """The reference's own architecture and weights: self-distillation."""
-    student = TorchModel(copy.deepcopy(reference.module), reference.info, reference.builder)
+    student = TorchModel(copy_of(reference.module), reference.info, reference.builder)
     return Chosen(student, "the same architecture, starting from the reference's weights", weighted=True)
 
 

@@ -1,6 +1,5 @@
 """Teachers ready to be asked: frozen, in eval mode, on the training device, whatever form they came in."""
 
-import copy
 import math
 import weakref
 from collections.abc import Callable, Sequence
@@ -12,6 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from compressor.context import RunContext, Teacher
+from compressor.copies import copy_of
 from compressor.data import Batch, Data, fitted
 from compressor.data.fitting import outputs_by_class
 from compressor.distill.taps import Taps
@@ -173,7 +173,7 @@ def _layout(module: nn.Module, frozen: nn.Module, ctx: RunContext, choice: Choic
 
 
 def _ask_torch(module: nn.Module, ctx: RunContext, paths: Sequence[str], choice: Choice) -> AskTeacher:
-    frozen = copy.deepcopy(module).eval().requires_grad_(False)
+    frozen = copy_of(module).eval().requires_grad_(False)
     layouts: list[Layout] = []
     by_precision: dict[bool, tuple[nn.Module, Taps]] = {}
 
@@ -183,7 +183,7 @@ def _ask_torch(module: nn.Module, ctx: RunContext, paths: Sequence[str], choice:
             layouts[0].place(frozen, ctx.device)
         half = torch.is_autocast_enabled(batch.inputs[0].device.type)
         if half not in by_precision:
-            copied = _with_bf16_kernels(frozen) if half else copy.deepcopy(frozen)
+            copied = _with_bf16_kernels(frozen) if half else copy_of(frozen)
             by_precision[half] = copied, Taps(copied, paths)
         asked, taps = by_precision[half]
         moved = layouts[0].move(batch, ctx.device)
@@ -194,7 +194,7 @@ def _ask_torch(module: nn.Module, ctx: RunContext, paths: Sequence[str], choice:
 
 def _with_bf16_kernels(module: nn.Module) -> nn.Module:
     """A copy whose kernels are stored in bf16, so that autocast needn't cast them at every step."""
-    copied = copy.deepcopy(module)
+    copied = copy_of(module)
     for child in copied.modules():
         if isinstance(child, (nn.Conv1d, nn.Conv2d, nn.Conv3d, nn.Linear)):
             child.to(torch.bfloat16)

@@ -1,12 +1,12 @@
 """The files that a quantized network can be shipped as, and which of them is: by time, score and size."""
 
-import copy
 from typing import Any
 
 import onnx
 from torch import nn
 
 from compressor.context import Progress, RunContext
+from compressor.copies import copy_of
 from compressor.export.dynamic import write_dynamic
 from compressor.export.onnx import write_graph
 from compressor.export.prefer import needs_int8, verdict, wins
@@ -92,7 +92,7 @@ class Candidates:
 
 def without_quantizers(model: QuantizedModel) -> TorchForm:
     """The same network and weights in fp32."""
-    graph = copy.deepcopy(model.module)
+    graph = copy_of(model.module)
     for quantizer in model.spec.quantizers:
         graph.set_submodule(quantizer.name, nn.Identity())
     return TorchModel(graph, model.info)

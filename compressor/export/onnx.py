@@ -1,7 +1,6 @@
 """A torch form as one ONNX file: dynamic batch, checked, with the input contract in its metadata."""
 
 import contextlib
-import copy
 import io
 import json
 import logging
@@ -16,6 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from compressor.axes import dynamic_axes
+from compressor.copies import copy_of
 from compressor.errors import DiskFullError, StageError
 from compressor.export.half import to_half
 from compressor.export.integers import (
@@ -70,7 +70,7 @@ def graph_of(form: TorchForm, example_inputs: tuple[Tensor, ...], *, opset: int 
     Raises:
         StageError: The network can't be exported, with the cause.
     """
-    module = copy.deepcopy(form.module).cpu().eval()
+    module = copy_of(form.module).cpu().eval()
     inputs = tuple(tensor.detach().cpu().contiguous() for tensor in example_inputs)
     names = _input_names(form.info, len(inputs))
     longest = form.info.tokenizer.max_length if form.info.tokenizer else None

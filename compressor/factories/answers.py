@@ -1,6 +1,5 @@
 """One tensor out of whatever a network's forward gives, by a rule that travels with the network."""
 
-import copy
 import functools
 import inspect
 from collections.abc import Callable, Mapping
@@ -11,6 +10,7 @@ from torch import Tensor, fx, nn
 from torch.nn import functional
 from torch.overrides import TorchFunctionMode
 
+from compressor.copies import copy_of
 from compressor.errors import ModelFileError
 from compressor.models import OutputRule
 
@@ -85,7 +85,7 @@ def answering(module: nn.Module, rule: OutputRule | None) -> nn.Module:
 
 def copied_answering(module: nn.Module, rule: OutputRule) -> nn.Module:
     """A copy of a network that answers by a rule."""
-    return answering(copy.deepcopy(module), rule)
+    return answering(copy_of(module), rule)
 
 
 def _subclass(kind: type[nn.Module], rule: OutputRule, signature: inspect.Signature | None) -> type[nn.Module]:

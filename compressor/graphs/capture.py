@@ -1,11 +1,10 @@
 """A module as a trainable graph: exported by torch.export, without BatchNorm, dropout or in-place operators."""
 
-import copy
-
 import torch
 from torch import Tensor, fx, nn
 
 from compressor.axes import dynamic_axes, is_text
+from compressor.copies import copy_of
 from compressor.errors import PlanError
 from compressor.graphs.branches import merge_branches
 from compressor.graphs.folding import fold_batchnorm
@@ -49,7 +48,7 @@ def capture(module: nn.Module, example_inputs: tuple[Tensor, ...], longest: int 
     Raises:
         PlanError: The module can't be exported, or the graph computes something else.
     """
-    own = copy.deepcopy(module).eval()
+    own = copy_of(module).eval()
     inputs = [_with_batch(example_inputs, count) for count in BATCHES]
     if is_text(example_inputs):
         inputs.append(tuple(tensor[:, :SHORT].contiguous() for tensor in inputs[0]))

@@ -1,6 +1,5 @@
 """A form in a folder: weights as safetensors, structure as JSON, and a check that both were read right."""
 
-import copy
 import hashlib
 import json
 from collections.abc import Callable, Mapping
@@ -14,6 +13,7 @@ from safetensors.torch import save as bytes_of_tensors
 from torch import Tensor, fx, nn
 
 from compressor import quantize
+from compressor.copies import copy_of
 from compressor.data.load import is_user_code
 from compressor.errors import CompressError, InputError, ModelFileError
 from compressor.export.onnx import write_atomically
@@ -63,7 +63,7 @@ def save_form(form: Form, folder: Path, example_inputs: tuple[Tensor, ...]) -> N
         _describe_file(form, folder)
         return
     # A copy on the CPU in plain memory order: another order gives other bits than a reloaded network.
-    module = copy.deepcopy(form.module).cpu().eval()
+    module = copy_of(form.module).cpu().eval()
     for tensor in (*module.parameters(), *module.buffers()):
         # Not .contiguous(): a kernel over one channel passes for contiguous with channels_last strides.
         tensor.data = tensor.data.clone(memory_format=torch.contiguous_format)

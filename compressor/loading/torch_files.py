@@ -1,6 +1,5 @@
 """Files that torch wrote: checkpoints, state_dicts, pickled modules, TorchScript and exported programs."""
 
-import copy
 import warnings
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -10,6 +9,7 @@ import torch
 from safetensors.torch import load_file as read_safetensors
 from torch import fx, nn
 
+from compressor.copies import copy_of
 from compressor.data.load import is_user_code
 from compressor.errors import CompressError, InputError, ModelFileError, UntrustedError
 from compressor.factories import build, trusted
@@ -96,9 +96,9 @@ def _from_module(path: Path, found: nn.Module, ref: FactoryRef | None, place: st
         said = "; ".join(filter(None, (f"the network is that of '{place}'", said)))
     untouched = module.float().eval().requires_grad_(True)
     return TorchModel(
-        copy.deepcopy(untouched),
+        copy_of(untouched),
         ModelInfo(factory=ref, notes=_notes(path, said)),
-        None if ref else lambda: copy.deepcopy(untouched),
+        None if ref else lambda: copy_of(untouched),
     )
 
 

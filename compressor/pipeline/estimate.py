@@ -1,6 +1,5 @@
 """What a run will take: time and memory, from a few steps of each stage's network as the rehearsal made it."""
 
-import copy
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -10,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from compressor.context import RunContext
+from compressor.copies import copy_of
 from compressor.data import Batch
 from compressor.distill import Distillation, KdSettings
 from compressor.measure.snapshot import PARITY_SAMPLES
@@ -108,11 +108,11 @@ def _cost(
     """Of a step in the precision that is the faster, and of a sample."""
     if train is None or not trainings:
         train, trainings = TrainSettings(), 0
-    module = copy.deepcopy(form.module).train()
+    module = copy_of(form.module).train()
     batch = next(ctx.data.training_batches(train.batch_size, ctx.seed, epoch=0))
     layout = Layout(choose_layout(module, ctx, train.channels_last, batch)[0])
     layout.place(module, ctx.device)
-    frozen = copy.deepcopy(module).eval()
+    frozen = copy_of(module).eval()
     objective = Distillation(ctx, kd, module, train.channels_last)
     objective.helpers.to(ctx.device)
     if train.precision != "auto" or not has_bf16_kernels(ctx.device):

@@ -1,6 +1,5 @@
 """The loop: one arm of a run from the reference through every stage, each from cache or done and measured."""
 
-import copy
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -10,6 +9,7 @@ from typing import Any
 import torch
 
 from compressor.context import Progress, ShowProgress, Teacher
+from compressor.copies import copy_of
 from compressor.data import fitted
 from compressor.digests import file_digest, module_digest
 from compressor.loading import load_form, save_form
@@ -53,7 +53,7 @@ def run_arm(job: Job, folder: Path, teachers: tuple[Teacher, ...], progress: Sho
     facts = _facts(job, teachers)
     parent = module_digest(job.model.module)
     reference = _reference(job, folder, stage_key(None, parent, facts), progress, arm)
-    current = _Current(replace(job.model, module=copy.deepcopy(job.model.module)), None, job.model.builder)
+    current = _Current(replace(job.model, module=copy_of(job.model.module)), None, job.model.builder)
     # The check before the reference was measured is one for all stages.
     checked = not arm.records[0].cached
     for index, stage in enumerate(job.stages, 1):
@@ -95,7 +95,7 @@ def run_alone(job: Job, index: int, folder: Path, progress: ShowProgress, arm: A
     place = StageFolder(folder / f"{name}-alone", stage_key(stage, arm.digests[index - 1], _facts(job, ())))
     done = None if job.fresh else place.result()
     if done is None:
-        own = TorchModel(copy.deepcopy(job.model.module), job.model.info, job.model.builder)
+        own = TorchModel(copy_of(job.model.module), job.model.info, job.model.builder)
         before = arm.records[index - 1].name
         current = _Current(own if index == 1 else None, job.out / before, job.model.builder)
         done = _do(stage, name, current, place, job, (), progress, arm.snapshots[0])

@@ -1,6 +1,5 @@
 """A run without its training: every stage's work on copies, each handed what the one before it made."""
 
-import copy
 import tempfile
 import time
 from collections.abc import Iterator
@@ -11,6 +10,7 @@ from pathlib import Path
 import torch
 
 from compressor.context import Progress, RunContext, ShowProgress, silent
+from compressor.copies import copy_of
 from compressor.distill import Distillation, KdSettings
 from compressor.errors import DiskFullError, InputError, MissingError, PlanError, StageError
 from compressor.export.onnx import export_onnx
@@ -63,7 +63,7 @@ def rehearse(job: Job, progress: ShowProgress = silent) -> list[Rehearsed]:
         job.task.check(job.model.module, job.data)
         if job.teachers:
             check_answers(job.context(job.out, job.all_teachers))
-    current: Form = replace(job.model, module=copy.deepcopy(job.model.module))
+    current: Form = replace(job.model, module=copy_of(job.model.module))
     done: list[Rehearsed] = []
     with tempfile.TemporaryDirectory() as folder, torch.random.fork_rng():
         for index, stage in enumerate(job.stages, 1):
@@ -127,7 +127,7 @@ def _try_step(made: Rehearsal, stage: Stage, ctx: RunContext) -> None:
     if train is None or not made.trainings or not isinstance(made.model, (TorchModel, QuantizedModel)):
         return
     ctx = replace(ctx, data=ctx.data.seen_by(made.model.info.tokenizer))
-    module = copy.deepcopy(made.model.module).to(ctx.device).train()
+    module = copy_of(made.model.module).to(ctx.device).train()
     objective = Distillation(ctx, kd, module, train.channels_last)
     try:
         batch = next(ctx.data.training_batches(min(TRIED, train.batch_size), ctx.seed, epoch=0))

@@ -1,6 +1,5 @@
 """The ratio that meets a budget: found by pruning copies and measuring them, without training."""
 
-import copy
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
@@ -9,6 +8,7 @@ from pydantic import Field, model_validator
 from torch import Tensor, nn
 
 from compressor.context import RunContext
+from compressor.copies import copy_of
 from compressor.errors import BudgetError, PlanError
 from compressor.export.onnx import export_onnx
 from compressor.measure import count_macs, count_params, file_size, interleaved_latency, timed_inputs
@@ -92,7 +92,7 @@ def find_ratio(model: TorchModel, budget: PruneBudget, ctx: RunContext, prune: P
         return _cost(TorchModel(module, model.info), budget.name, ctx, inputs)
 
     def cost_at(ratio: float) -> float:
-        pruned = copy.deepcopy(model.module)
+        pruned = copy_of(model.module)
         prune(pruned, ratio)
         return cost(pruned)
 

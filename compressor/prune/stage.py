@@ -1,12 +1,12 @@
 """The prune stage: remove channels to a ratio or a budget, then recover with the run's teachers."""
 
-import copy
 from typing import Any, ClassVar, Literal
 
 from pydantic import Field, model_validator
 from torch import nn
 
 from compressor.context import RunContext
+from compressor.copies import copy_of
 from compressor.distill import KdSettings, describe, recover
 from compressor.errors import PlanError, StageError
 from compressor.measure import count_macs, count_params
@@ -80,14 +80,15 @@ class Prune(Stage):
                 model, self.budget, ctx, lambda module, part: self._prune(module, part, ctx, model.info)
             )
         # Already within the budget nothing is removed; that something could be is of no interest then.
-        trial = copy.deepcopy(model.module)
+        trial = copy_of(model.module)
         report = self._prune(trial, ratio, ctx, model.info) if ratio else PruneReport({}, {})
         inputs = ctx.task.example_inputs(ctx.data, 2)
         trial.eval()(*inputs)
         if ratio and not report.removed:
             raise PlanError(f"prune: no layer can lose channels: {_listed(report.kept)}", "leave out the prune stage")
-        total = _channels(model.module)
-        little = self._little(self._asked(model.module, ratio) / total, total, trial, report.kept) if ratio else []
+        by_blocks = is_transformer(model.module, inputs)
+        total, asked = _channels(model.module, by_blocks), self._asked(model.module, ratio, by_blocks)
+        little = self._little(asked / total, 1 - _channels(trial, by_blocks) / total, report.kept) if ratio else []
         layers = len(report.removed.keys() - {STREAM})
         notes = [*_nonempty(said), *little, f"{layers} layers can lose channels", f"left alone: {_listed(report.kept)}"]
         scored = (self.train.epochs + 2 + 2 * self.steps) * len(ctx.data.validation)
@@ -110,7 +111,8 @@ class Prune(Stage):
         ratio, said = self._ratio(model, ctx)
         notes = _nonempty(said)
         if ratio:
-            total, asked = _channels(module), self._asked(module, ratio)
+            by_blocks = is_transformer(module, tuple(tensor.to(ctx.device) for tensor in inputs))
+            total, asked = _channels(module, by_blocks), self._asked(module, ratio, by_blocks)
             kept: dict[str, str] = {}
             for step in range(self.steps):
                 report = self._prune(module, ratio, ctx, model.info, step)
@@ -119,7 +121,7 @@ class Prune(Stage):
                 reestimate_batchnorm(module, ctx)
                 metrics.setdefault("validation_pruned", evaluate(module, ctx).value)
                 if step == self.steps - 1:
-                    notes += self._little(asked / total, total, module, kept)
+                    notes += self._little(asked / total, 1 - _channels(module, by_blocks) / total, kept)
                     notes.append(f"left alone: {_listed(kept)}")
                 name = "recover" if self.steps == 1 else f"recover-{step + 1}"
                 result = recover(module, ctx, self._share(step), self.kd, name=name, keep_better_start=True)
@@ -144,7 +146,7 @@ class Prune(Stage):
         budget = self.budget
 
         def search() -> tuple[float, str]:
-            cpu = TorchModel(copy.deepcopy(model.module).cpu(), model.info)
+            cpu = TorchModel(copy_of(model.module).cpu(), model.info)
             return find_ratio(cpu, budget, ctx, lambda module, ratio: self._prune(module, ratio, ctx, model.info))
 
         return ctx.decisions.settle_because("ratio", search, setting="prune.ratio")
@@ -163,7 +165,7 @@ class Prune(Stage):
 
         if self.importance == "taylor":
             accumulate_gradients(module, ctx)
-        if not is_transformer(module):
+        if not is_transformer(module, inputs):
             if self.width:
                 raise PlanError(f"prune.width is for transformers: {type(module).__name__} is none", HINT)
             if self.importance == "reconstruction":
@@ -213,19 +215,16 @@ class Prune(Stage):
         """Of a transformer's heads and of its neurons."""
         return ratio if self.heads is None else self.heads, ratio if self.neurons is None else self.neurons
 
-    def _asked(self, module: nn.Module, ratio: float) -> float:
+    def _asked(self, module: nn.Module, ratio: float, by_blocks: bool) -> float:
         """How many of ``_channels`` are to go."""
-        if is_transformer(module):
-            return width_in_blocks(module, *self._shares(ratio))
-        return ratio * _channels(module)
+        return width_in_blocks(module, *self._shares(ratio)) if by_blocks else ratio * _channels(module, False)
 
     def _share(self, step: int) -> TrainSettings:
         epochs = self.train.epochs // self.steps + (step < self.train.epochs % self.steps)
         return self.train.model_copy(update={"epochs": epochs})
 
-    def _little(self, ratio: float, before: float, module: nn.Module, kept: dict[str, str]) -> list[str]:
+    def _little(self, ratio: float, removed: float, kept: dict[str, str]) -> list[str]:
         """What to say of a prune under half of what was asked; one that did nothing is a failure, not a result."""
-        removed = 1 - _channels(module) / before
         if self.budget is not None or removed >= ratio / 2:
             return []
         said = f"prune: asked to remove {ratio:.0%} of the channels, only {removed:.0%} could go"
@@ -237,8 +236,8 @@ class Prune(Stage):
         return [said]
 
 
-def _channels(module: nn.Module) -> float:
-    if is_transformer(module):
+def _channels(module: nn.Module, by_blocks: bool) -> float:
+    if by_blocks:
         return width_in_blocks(module)
     return sum(int(m.weight.shape[0]) for m in module.modules() if isinstance(m, nn.Conv2d | nn.Linear))
 

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from compressor.blocks import Attention, FeedForward, attentions, feed_forwards, has_attention
+from compressor.copies import copy_of
 from compressor.errors import PlanError
 from compressor.prune.importance import Importance, importance_of
 from compressor.prune.outcome import PruneReport
@@ -16,11 +17,13 @@ from compressor.prune.reconstruction import fit_to, least_missed
 WEIGHTED = (nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d, nn.MultiheadAttention)
 
 
-def is_transformer(module: nn.Module) -> bool:
+def is_transformer(module: nn.Module, example_inputs: tuple[Tensor, ...]) -> bool:
     """Whether a network is narrowed by ``prune_blocks``: it attends, and most of its weights are in such blocks.
 
     Two linear layers in a row alone, as ConvNeXt has in each block and many networks at their end, are not enough;
-    nor is attention between the convolutions of MobileViT, or of a kind whose heads and neurons aren't found.
+    nor is attention between the convolutions of MobileViT, or of a kind whose heads and neurons aren't found. Where a
+    block's code computes the size of a head from the width (CoaT, ConViT), or keeps more of each head than is known
+    (EdgeNeXt's temperatures), it can't be called with fewer, which is tried.
     """
     blocks, pairs = attentions(module), feed_forwards(module)
     if not (blocks or pairs) or not has_attention(module):
@@ -29,7 +32,18 @@ def is_transformer(module: nn.Module) -> bool:
     paths |= {path for pair in pairs for path in (*pair.inputs, pair.second)}
     layers = {path: child for path, child in module.named_modules() if isinstance(child, WEIGHTED)}
     sizes = {path: sum(parameter.numel() for parameter in child.parameters()) for path, child in layers.items()}
-    return 2 * sum(sizes[path] for path in paths) >= sum(sizes.values())
+    return 2 * sum(sizes[path] for path in paths) >= sum(sizes.values()) and _runs_with_fewer(module, example_inputs)
+
+
+def _runs_with_fewer(module: nn.Module, example_inputs: tuple[Tensor, ...]) -> bool:
+    copied = copy_of(module).eval()
+    prune_blocks(copied, heads=0.5, neurons=0.5)
+    try:
+        with torch.no_grad():
+            copied(*example_inputs)
+    except Exception:  # whatever its code raises
+        return False
+    return True
 
 
 def width_in_blocks(module: nn.Module, heads: float = 1.0, neurons: float = 1.0) -> float:

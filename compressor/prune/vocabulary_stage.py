@@ -1,6 +1,5 @@
 """The vocabulary stage: keep the tokens that the data uses, and recover with the run's teachers."""
 
-import copy
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any, ClassVar
@@ -9,6 +8,7 @@ import torch
 from pydantic import Field
 
 from compressor.context import RunContext
+from compressor.copies import copy_of
 from compressor.data import Data
 from compressor.data.lengths import lengths_of
 from compressor.distill import KdSettings, recover
@@ -60,7 +60,7 @@ class Vocabulary(Stage):
             network: Any = model.module.network
             width = word_table(network).embedding_dim
             said.append(f"{rank_of(network, self.rank)} numbers a token are stored in place of {width}")
-        copied = replace(model, module=copy.deepcopy(model.module))
+        copied = replace(model, module=copy_of(model.module))
         smaller, _ = self._shrink(copied, ctx, spec, kept, lambda *_: None)
         epochs = self.train.epochs + 1 if self.train else 0
         scored = 2 + (self.rank is not None) + epochs

@@ -1,6 +1,5 @@
 """The quantize stage: calibrate, score, train with rounding, and keep whichever is better on validation."""
 
-import copy
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any, ClassVar, Literal
@@ -9,6 +8,7 @@ from pydantic import Field
 from torch import Tensor, fx, nn
 
 from compressor.context import Progress, RunContext
+from compressor.copies import copy_of
 from compressor.distill import KdSettings, describe, recover
 from compressor.errors import PlanError
 from compressor.graphs import capture, merged_branches
@@ -120,7 +120,7 @@ class Quantize(Stage):
         metrics |= {"scheme": spec.scheme, "int8_layers": _integer_layers(spec), "ptq_score": ptq_score}
         notes = [*filter(None, [merged_branches(graph)]), *_notes_of(spec), *_notes_of_bits(spec), *timed]
         if self.qat and not spec.slower:
-            trained = copy.deepcopy(graph)
+            trained = copy_of(graph)
             result = recover(
                 trained, ctx, self.train, self.kd, name="qat", before_epoch=self._recalibrate(trained, ctx)
             )
@@ -151,7 +151,7 @@ class Quantize(Stage):
                 "--set target.precision=int8, or leave the quantize stage out",
             )
         longest = ctx.data.tokenizer.max_length if ctx.data.tokenizer else None
-        graph = capture(copy.deepcopy(module).cpu(), ctx.task.example_inputs(ctx.data, EXAMPLES), longest)
+        graph = capture(copy_of(module).cpu(), ctx.task.example_inputs(ctx.data, EXAMPLES), longest)
         spec = place(graph, ctx.target, self.skip, bits)
         if not _integer_layers(spec):
             raise PlanError(
@@ -174,7 +174,7 @@ class Quantize(Stage):
         if not self._is_timed(ctx):
             untimed = [] if ctx.target.runtime == "onnxruntime" else ["int8 is timed on the device, not here"]
             return self._with_ranges(bare, spec, ctx), spec, untimed
-        graph = self._with_ranges(copy.deepcopy(bare), spec, ctx)
+        graph = self._with_ranges(copy_of(bare), spec, ctx)
 
         def again(measured: Mapping[str, str]) -> QuantizationSpec:
             return place(bare, ctx.target, self.skip, bits, measured)
@@ -224,7 +224,7 @@ class Quantize(Stage):
         A network that was not trained to its end gains from any further epoch; only what QAT has over
         this is due to rounding while training.
         """
-        longer = copy.deepcopy(given.module)
+        longer = copy_of(given.module)
         recover(longer, ctx, self.train, self.kd, name="float_same_epochs")
         graph, _, _ = self._quantized(replace(given, module=longer), ctx, {})
         return evaluate(graph, ctx).value

@@ -1,7 +1,6 @@
 """A torch module as a runner."""
 
 import contextlib
-import copy
 from types import TracebackType
 from typing import Self
 
@@ -10,6 +9,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
+from compressor.copies import copy_of
 from compressor.runners.protocol import Arrays
 
 
@@ -42,7 +42,7 @@ class TorchRunner:
 
     def __enter__(self) -> Self:
         """Copy the module to the device."""
-        module = copy.deepcopy(self._source).to(self._device)
+        module = copy_of(self._source).to(self._device)
         # The module of an exported program has no modes and refuses to change them.
         with contextlib.suppress(NotImplementedError):
             module.eval()

@@ -5,7 +5,6 @@ compressed whatever is done (answers at random, answers that depend on the other
 aren't numbers) is refused. Nothing is trained or captured here.
 """
 
-import copy
 import inspect
 from dataclasses import dataclass, replace
 from typing import Any, Literal
@@ -13,6 +12,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
+from compressor.copies import copy_of
 from compressor.data import Batch, Data
 from compressor.errors import InputError, PlanError
 from compressor.factories.answers import copied_answering, taken
@@ -145,7 +145,7 @@ class _Probe:
         how = " in training mode"
         try:
             # BatchNorm counts on in training mode.
-            return self.call(copy.deepcopy(self.module), self.inputs(), training=True, how=how), ()
+            return self.call(copy_of(self.module), self.inputs(), training=True, how=how), ()
         except PlanError:
             heads = uncalled(self.module, lambda: self.call(self.module, self.inputs()))
             if not heads:

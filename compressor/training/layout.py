@@ -1,6 +1,5 @@
 """Memory layout: the one place that decides whether a network's images lie row by row or channels last."""
 
-import copy
 from dataclasses import dataclass
 from typing import Literal
 
@@ -8,6 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from compressor.context import RunContext
+from compressor.copies import copy_of
 from compressor.data import Batch
 from compressor.errors import PlanError
 from compressor.training.kernels import has_bf16_kernels
@@ -106,7 +106,7 @@ def _fault(module: nn.Module, ctx: RunContext, batch: Batch) -> str | None:
 
 def _answers(module: nn.Module, ctx: RunContext, batch: Batch, layout: Layout) -> Tensor:
     """What a copy gives in evaluation; if it trains channels last, after a step's forward and backward pass."""
-    copied = layout.place(copy.deepcopy(module), ctx.device)
+    copied = layout.place(copy_of(module), ctx.device)
     moved = layout.move(batch, ctx.device)
     trains = module.training or any(p.requires_grad for p in module.parameters())
     with torch.random.fork_rng(), torch.autocast(ctx.device.partition(":")[0], enabled=False):

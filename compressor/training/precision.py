@@ -1,6 +1,5 @@
 """bf16 or fp32: whichever trains this network faster on this device, by a short timing."""
 
-import copy
 from collections.abc import Callable
 from typing import Literal
 
@@ -8,6 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from compressor.context import RunContext
+from compressor.copies import copy_of
 from compressor.data import Batch
 from compressor.training.kernels import has_bf16_kernels
 from compressor.training.layout import Layout
@@ -47,7 +47,7 @@ def faster_precision(
         return "fp32", "this device has no bf16 instructions"
     if not allowance.covers(len(PRECISIONS), len(batch.labels)):
         return "fp32", OVERDRAWN
-    probe = copy.deepcopy(module)
+    probe = copy_of(module)
 
     def step_in(precision: Precision) -> Callable[[Batch], None]:
         def step(part: Batch) -> None:

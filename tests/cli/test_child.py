@@ -36,7 +36,9 @@ def slow():
 @contextlib.contextmanager
 def slow() -> Iterator[tuple["subprocess.Popen[str]", int]]:
     """A process that sleeps for its work, and its child."""
-    command = [sys.executable, "-c", f"{START}main(slow)"]
+    # A suite that was started in the background hands on that Ctrl-C is ignored.
+    heard = "import signal\nsignal.signal(signal.SIGINT, signal.default_int_handler)\n"
+    command = [sys.executable, "-c", f"{heard}{START}main(slow)"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, start_new_session=True) as process:
         assert process.stdout is not None
         yield process, int(process.stdout.readline())

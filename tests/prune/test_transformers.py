@@ -7,6 +7,8 @@ import pytest
 import small_texts
 import torch
 from random_networks import VISION, call, network
+from timm.models.convit import MHSA
+from timm.models.edgenext import CrossCovarianceAttn
 from torch import nn
 
 from compressor.blocks import attentions, feed_forwards
@@ -184,8 +186,18 @@ def test_blocks_that_share_a_table_of_positions_keep_heads_of_their_own() -> Non
     assert module.get_submodule(blocks[3].path).heads in ([2], [3])
 
 
+@pytest.mark.parametrize("block", [CrossCovarianceAttn(16, num_heads=4), MHSA(16, num_heads=4)])
+def test_attention_that_cannot_be_called_with_fewer_heads_is_left_to_its_channels(block: nn.Module) -> None:
+    """One keeps a temperature per head that nobody knows of, one computes a head's size from the width."""
+    inputs = (torch.randn(2, 9, 16),)
+    assert attentions(block)
+    assert not is_transformer(block, inputs)
+    block(*inputs)
+
+
 def test_only_transformers_and_their_rankings() -> None:
-    assert is_transformer(network("swin")[0])
-    assert not is_transformer(nn.Sequential(nn.Conv2d(3, 4, 3), nn.Flatten(), nn.Linear(4, 2)))
+    assert is_transformer(*network("swin"))
+    plain = nn.Sequential(nn.Conv2d(3, 4, 3), nn.Flatten(), nn.Linear(4, 2))
+    assert not is_transformer(plain, (torch.randn(1, 3, 3, 3),))
     with pytest.raises(PlanError, match="a transformer has no BatchNorm"):
         prune_blocks(network("bert")[0], heads=0.5, neurons=0.5, importance="bn-scale")
