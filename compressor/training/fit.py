@@ -125,6 +125,7 @@ def fit(
             average.load_state_dict(state.average)
     trained = accelerator.prepare_model(module)
     meter = Meter(ctx, name, settings, steps_per_epoch, len(data.train))
+    meter.repeat(state.history)
     alarm = SilenceAlarm(name) if state.epoch == 0 else None
     # Where losses are read later, bad ones have moved the weights by then.
     start = {} if reads_at_once(device) else _copy(module.state_dict())

@@ -1,6 +1,7 @@
 """What a training has to say while it runs, read from the device as seldom as a report is due."""
 
 import time
+from dataclasses import replace
 
 import torch
 from torch import Tensor
@@ -89,6 +90,12 @@ class Meter:
         """Report the epoch's score."""
         self._score = score
         self._report()
+
+    def repeat(self, history: list[dict[str, float]]) -> None:
+        """Report the ends of epochs that are gone on from: who follows a training hears all of its scores."""
+        for epoch, row in enumerate(history, 1):
+            said = Progress(self._name, self._steps_per_epoch, self._steps_per_epoch, epoch, self._settings.epochs)
+            self._ctx.progress(replace(said, loss=row["loss"], score=row["score"]))
 
     def row(self, score: float) -> dict[str, float]:
         """The epoch in numbers."""

@@ -53,6 +53,8 @@ def test_every_candidate_is_tried_and_the_best_are_repeated(make_job: MakeJob) -
     assert min(one.epochs for one in tuned.tried) < 4, "halving left none behind"
     assert tuned.advice
     assert {event.what for event in said} >= {CONTROL, *CANDIDATES}
+    again = tune(distilling(make_job), samples=200, epochs=4)
+    assert again == tuned, "what was trained before is known, and what was left behind is left behind"
 
 
 def tried(name: str, difference: float, stderr: float) -> Tried:
