@@ -181,7 +181,7 @@ def _to_proto(
     proto: onnx.ModelProto = program.model_proto
     name_pairs(proto)
     _drop_traces(proto)
-    said = merged_branches(given) if isinstance(given, nn.Module) else ""
+    said = merged_branches(given)
     if said:
         proto.metadata_props.add(key=PREFIX + MERGED, value=said)
     return proto

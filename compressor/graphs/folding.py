@@ -1,7 +1,6 @@
 """BatchNorm folded into the layer before it, or after it, in a torch.export graph."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 
 import torch
 from torch import Tensor, fx
@@ -18,20 +17,7 @@ FOLDABLE = (*CONVOLUTIONS, *TRANSPOSED, LINEAR)
 MOST_COPIED = 0.1
 
 
-@dataclass(frozen=True, slots=True)
-class Folded:
-    """One BatchNorm that is gone.
-
-    Args:
-        norm: The name that its node had.
-        plain: Whether it stood behind a layer that nothing else calls, where runtimes fold it by themselves.
-    """
-
-    norm: str
-    plain: bool
-
-
-def fold_batchnorm(graph_module: fx.GraphModule) -> list[Folded]:
+def fold_batchnorm(graph_module: fx.GraphModule) -> list[str]:
     """Fold every BatchNorm in eval mode whose factor a layer beside it can take in exactly.
 
     ``weight * gamma / sqrt(var + eps)`` and ``(bias - mean) * gamma / sqrt(var + eps) + beta`` take the names of the
@@ -39,8 +25,11 @@ def fold_batchnorm(graph_module: fx.GraphModule) -> list[Folded]:
     times, as a head over all levels of a pyramid, keeps one weight where all calls share the BatchNorm too, else each
     call gets its own. What stands behind no such layer goes into those that read it, if they pad with no zeros: a
     padded border would miss what BatchNorm adds.
+
+    Returns:
+        The names that the nodes had.
     """
-    folded: list[Folded] = []
+    folded: list[str] = []
     for calls in _by_weight(graph_module):
         folded += _fold_back(graph_module, calls)
     for norm in list(graph_module.graph.nodes):
@@ -74,7 +63,7 @@ def _by_weight(graph_module: fx.GraphModule) -> Iterable[list[fx.Node]]:
     return found.values()
 
 
-def _fold_back(graph_module: fx.GraphModule, norms: list[fx.Node]) -> list[Folded]:
+def _fold_back(graph_module: fx.GraphModule, norms: list[fx.Node]) -> list[str]:
     """Into the layers before them, which share one weight."""
     layers = [norm.args[0] for norm in norms]
     first = layers[0]
@@ -94,7 +83,7 @@ def _fold_back(graph_module: fx.GraphModule, norms: list[fx.Node]) -> list[Folde
         return []
     for same in kinds.values():
         _fold_into(graph_module, same, copied=bool(copies))
-    return [Folded(norm.name, plain=len(norms) == 1 and not copies) for norm in norms]
+    return [norm.name for norm in norms]
 
 
 @torch.no_grad()
@@ -146,7 +135,7 @@ def _readers_can(norm: fx.Node) -> bool:
 
 
 @torch.no_grad()
-def _fold_forward(graph_module: fx.GraphModule, norm: fx.Node) -> Folded:
+def _fold_forward(graph_module: fx.GraphModule, norm: fx.Node) -> str:
     factor, shift = scale_and_shift(graph_module, norm)
     given = norm.args[0]
     assert isinstance(given, fx.Node)
@@ -167,4 +156,4 @@ def _fold_forward(graph_module: fx.GraphModule, norm: fx.Node) -> Folded:
         set_layer(graph_module, layer, name, bias_name)
     norm.replace_all_uses_with(given)
     graph_module.graph.erase_node(norm)
-    return Folded(norm.name, plain=False)
+    return norm.name

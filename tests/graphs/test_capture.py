@@ -91,11 +91,9 @@ def test_random_answers_are_refused() -> None:
         capture(BatchDependent(), (torch.randn(2, 3),))
 
 
-def test_a_float_file_is_written_from_the_simplified_graph_where_that_gains() -> None:
+def test_a_float_file_is_written_from_the_simplified_graph() -> None:
     x = torch.randn(2, 3, 8, 8)
     axes = ({0: torch.export.Dim("batch", min=1)},)
-    plain = nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4)).eval()
-    assert isinstance(simplified(plain, (x,), axes), torch.export.ExportedProgram)
     before = nn.Sequential(nn.ReLU(), nn.BatchNorm2d(3), nn.Conv2d(3, 4, 3)).eval()
     keys = list(before.state_dict())
     found = simplified(before, (x,), axes)
