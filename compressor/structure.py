@@ -6,18 +6,22 @@ that a pruned network is rebuilt from its factory without the tool that pruned i
 its products by, which a factory computes from the width of its heads.
 """
 
+import contextlib
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Annotated, Any
 
+import torch
 from pydantic import BaseModel, Field
 from torch import Tensor, nn
 
 from compressor.errors import ModelFileError
+from compressor.models import InputSpec
 from compressor.reading import as_record
 
 MANIFEST_VERSION = 1
 SHOWN = 5
+HINT = "copy the file again, or write it with compressor.save_checkpoint"
 # 1 / sqrt(width of a head), as transformers and timm call it.
 SCALES = ("scaling", "scale")
 # Where a layer stands, not how wide it is: its factory counts.
@@ -57,6 +61,7 @@ def apply_shapes(
     manifest: Mapping[str, Any],
     stored: Mapping[str, Tensor] | None = None,
     where: str = "the structure manifest",
+    specs: Sequence[InputSpec] = (),
 ) -> nn.Module:
     """Give a fresh network the manifest's shapes, in place.
 
@@ -69,6 +74,8 @@ def apply_shapes(
         stored: The tensors that are loaded afterwards, where they are at hand: a manifest can't ask for much more
             memory than its file has.
         where: Names the manifest's file in messages.
+        specs: What the network was called with: some compute a buffer in their first call, at the size of its inputs
+            (ConViT's relative places), and don't save it.
 
     Returns:
         The same module.
@@ -76,6 +83,9 @@ def apply_shapes(
     Raises:
         ModelFileError: The manifest isn't one, or the network has other submodules or tensors than it says.
     """
+    _check_kind(manifest, where)
+    if specs and _computed_otherwise(module, manifest):
+        _call(module, specs)
     _check_fit(module, manifest, stored, where)
     replaced: dict[int, Tensor] = {}
     # Every tensor that is replaced stays alive till the end, or its id could be given to a new one.
@@ -104,14 +114,35 @@ def apply_shapes(
     return module
 
 
-def _check_fit(module: nn.Module, manifest: Mapping[str, Any], stored: Mapping[str, Tensor] | None, where: str) -> None:
-    hint = "copy the file again, or write it with compressor.save_checkpoint"
-    version = as_record(_Manifest, dict(manifest), where, hint, ModelFileError).version
+def _computed_otherwise(module: nn.Module, manifest: Mapping[str, Any]) -> list[str]:
+    """Buffers that no state dict has, and that the factory made in another size than they had when it was saved."""
+    current, saved = _tensors(module), module.state_dict(keep_vars=True)
+    return [
+        name
+        for name, shape in manifest["tensors"].items()
+        if name in current and name not in saved and list(current[name].shape) != list(shape)
+    ]
+
+
+def _call(module: nn.Module, specs: Sequence[InputSpec]) -> None:
+    """Call a network with one sample of nothing; what goes wrong is of no interest here."""
+    if any(side < 1 for spec in specs for side in spec.shape):
+        return
+    nothing = [torch.zeros(1, *spec.shape, dtype=getattr(torch, spec.dtype)) for spec in specs]
+    with torch.no_grad(), contextlib.suppress(Exception):
+        module.eval()(*nothing)
+
+
+def _check_kind(manifest: Mapping[str, Any], where: str) -> None:
+    version = as_record(_Manifest, dict(manifest), where, HINT, ModelFileError).version
     if version != MANIFEST_VERSION:
         raise ModelFileError(
             f"the structure manifest has version {version!r}, this release reads version {MANIFEST_VERSION}",
             "install the release of compressor that wrote the file",
         )
+
+
+def _check_fit(module: nn.Module, manifest: Mapping[str, Any], stored: Mapping[str, Tensor] | None, where: str) -> None:
     current = _tensors(module)
     wanted: Mapping[str, list[int]] = manifest["tensors"]
     faults = [f"not in the network: {name} {list(shape)}" for name, shape in wanted.items() if name not in current]
@@ -131,18 +162,16 @@ def _check_fit(module: nn.Module, manifest: Mapping[str, Any], stored: Mapping[s
         if not _same_kind(_numbers(submodules[name]).get(attribute), value)
     ]
     if not faults:
-        saved = module.state_dict(keep_vars=True)
         faults = [
-            f"{name} isn't saved but computed by the factory: {list(current[name].shape)}, the file has {list(shape)}"
-            for name, shape in wanted.items()
-            if name not in saved and list(current[name].shape) != list(shape)
+            f"{name} isn't saved but computed by the factory: {list(current[name].shape)}, the file has {wanted[name]}"
+            for name in _computed_otherwise(module, manifest)
         ]
     made = sum(
         math.prod(shape) for name, shape in wanted.items() if name in current and list(current[name].shape) != shape
     )
     held = sum(tensor.numel() for tensor in (stored or {}).values())
     if stored is not None and made > MOST_GROWTH * held + SMALL:
-        raise ModelFileError(f"{where} describes tensors of {made:,} numbers, and the file has {held:,}", hint)
+        raise ModelFileError(f"{where} describes tensors of {made:,} numbers, and the file has {held:,}", HINT)
     if faults:
         raise ModelFileError(
             f"the network that the factory builds ({type(module).__name__}) is not the one that was saved:\n"

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from compressor.errors import ModelFileError
+from compressor.models import InputSpec
 from compressor.prune import prune_channels
 from compressor.structure import apply_shapes, manifest_of
 
@@ -134,3 +135,29 @@ def test_a_manifest_of_another_version_is_refused() -> None:
     manifest: dict[str, Any] = {**manifest_of(nn.Linear(1, 1)), "version": 2}
     with pytest.raises(ModelFileError, match="version 2"):
         apply_shapes(nn.Linear(1, 1), manifest)
+
+
+class Places(nn.Module):
+    """Computes where its inputs lie in the first call of a length, as ConViT does, and doesn't save it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.scale = nn.Parameter(torch.ones(1))
+        self.register_buffer("places", torch.zeros(1), persistent=False)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        if len(self.places) != x.shape[1]:
+            self.places = torch.arange(x.shape[1], dtype=x.dtype)
+        return x * self.places * self.scale
+
+
+def test_what_a_network_computes_in_its_first_call_is_computed_again() -> None:
+    used = Places()
+    used(torch.ones(1, 5))
+    spec = InputSpec(shape=(5,))
+    with pytest.raises(ModelFileError, match="isn't saved but computed by the factory"):
+        apply_shapes(Places(), manifest_of(used))
+    found = apply_shapes(Places(), manifest_of(used), specs=(spec,))
+    assert torch.equal(found.places, used.places)
+    with pytest.raises(ModelFileError, match="isn't saved but computed by the factory"):
+        apply_shapes(Places(), manifest_of(used), specs=(InputSpec(shape=(4,)),))

@@ -82,7 +82,7 @@ def save_checkpoint(
     manifest = manifest_of(module)
     tensors = state_of(module)
     # Better now than when the file is read and the training is long over.
-    load_tensors(apply_shapes(answering(build_fresh(ref), output), manifest), tensors, "the module")
+    load_tensors(apply_shapes(answering(build_fresh(ref), output), manifest, specs=info.inputs), tensors, "the module")
     content = {
         "format": FORMAT,
         "version": VERSION,

@@ -122,7 +122,7 @@ def load_form(folder: Path, *, factory: Factory | None = None, trust: bool = Fal
     rebuilt: TorchModel | QuantizedModel
     manifest = saved.structure
     answers = answering(module, info.output)
-    module = apply_shapes(answers, manifest, tensors, str(folder / STRUCTURE)).eval()
+    module = apply_shapes(answers, manifest, tensors, str(folder / STRUCTURE), info.inputs).eval()
     if form == "quantized":
         assert saved.quantization is not None
         graph = _inserted(folder, module, saved.quantization, inputs, info)

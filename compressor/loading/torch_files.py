@@ -78,7 +78,8 @@ def _from_checkpoint(path: Path, content: Mapping[str, Any], ref: FactoryRef | N
     tensors = content["state_dict"]
     for name, tensor in tensors.items():
         check_stored(name, tensor, str(path))
-    module = apply_shapes(answering(build_fresh(ref, tensors), info.output), content["structure"], tensors, str(path))
+    answers = answering(build_fresh(ref, tensors), info.output)
+    module = apply_shapes(answers, content["structure"], tensors, str(path), info.inputs)
     load_tensors(module, tensors, str(path))
     return TorchModel(module.eval(), info.model_copy(update=update))
 
