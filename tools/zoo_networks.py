@@ -135,8 +135,8 @@ def _try(module: nn.Module, inputs: Tensor) -> None:
     module.zero_grad(set_to_none=True)
 
 
-def settled(module: nn.Module, shape: tuple[int, ...], batches: int = 2, batch_size: int = 8) -> nn.Module:
-    """The module with statistics of its batch norms that fit its weights: drawn ones explode or vanish."""
+def settled(module: nn.Module, shape: tuple[int, ...], batches: int = 2, batch_size: int = 32) -> nn.Module:
+    """The module with statistics of its batch norms that fit its weights and noise: drawn ones explode or vanish."""
     norms = [norm for norm in module.modules() if isinstance(norm, _BatchNorm)]
     for norm in norms:
         norm.reset_running_stats()
@@ -145,7 +145,8 @@ def settled(module: nn.Module, shape: tuple[int, ...], batches: int = 2, batch_s
     if norms:
         with torch.no_grad():
             for _ in range(batches):
-                module(torch.randn(batch_size, *shape))
+                noise = torch.rand(batch_size, *shape)
+                module((noise - 0.5) / 0.25 if len(shape) == 3 else noise)
     for norm in norms:
         norm.momentum = 0.1
     return module.eval()
