@@ -56,9 +56,11 @@ def _short_timings(request: pytest.FixtureRequest) -> Iterator[None]:
         yield
         return
     from compressor.measure import latency
+    from compressor.quantize import measured
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(latency, "SECONDS", 0.2)
+        patch.setattr(measured, "SECONDS_EACH", 0.2)
         yield
 
 

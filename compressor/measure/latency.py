@@ -133,7 +133,6 @@ def _quiet_machine(threads: int) -> Iterator[None]:
     """Torch on a fixed number of threads, and no garbage collection, for the time of a measurement."""
     threads_before, collecting = torch.get_num_threads(), gc.isenabled()
     torch.set_num_threads(threads)
-    gc.collect()
     gc.disable()
     try:
         yield
