@@ -155,17 +155,22 @@ class Quantizer(_Frozen):
     bits: WeightBits = 8
 
 
+Activations = Literal["keep", "relu"]
+
+
 class QuantizationSpec(_Frozen):
     """Everything needed to insert the same quantizers into the same graph again.
 
     ``scheme`` names the placement rules (see ``compressor.quantize.placement``), ``rest`` the type of
-    what stays float in the exported file, ``float_layers`` maps each layer left in float to the reason;
+    what stays float in the exported file, ``activations`` is "relu" where those that are slow in integers became that,
+    ``float_layers`` maps each layer left in float to the reason;
     ``slower`` says by how much the whole is slower than in float, where it is and was therefore not trained.
     Node names are torch's own, so ``torch_version`` is checked on loading.
     """
 
     scheme: Literal["onnxruntime-cpu", "tensorrt"]
     rest: Literal["float32", "float16"] = "float32"
+    activations: Activations = "keep"
     quantizers: tuple[Quantizer, ...]
     float_layers: dict[str, str] = Field(default_factory=dict)
     slower: str = ""

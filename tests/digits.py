@@ -34,19 +34,23 @@ def digits_data() -> Data:
     return Data("digits", part(0, 1200), part(1200, 1437), part(1437, 1797), names, "0" * 64, normalise)
 
 
-def trained_model(data: Data) -> TorchModel:
-    torch.manual_seed(0)
-    module = nn.Sequential(
+def network(activation: type[nn.Module] = nn.ReLU) -> nn.Module:
+    return nn.Sequential(
         nn.Conv2d(1, 16, 3, padding=1, bias=False),
         nn.BatchNorm2d(16),
-        nn.ReLU(),
+        activation(),
         nn.Conv2d(16, 16, 3, stride=2, padding=1, groups=16),
         nn.Conv2d(16, 32, 1, bias=False),
         nn.BatchNorm2d(32),
-        nn.ReLU(),
+        activation(),
         nn.Flatten(),
         nn.Linear(32 * 16, 10),
     )
+
+
+def trained_model(data: Data, activation: type[nn.Module] = nn.ReLU) -> TorchModel:
+    torch.manual_seed(0)
+    module = network(activation)
     optimizer = torch.optim.Adam(module.parameters(), lr=4e-3)
     for epoch in range(5):
         for batch in data.training_batches(64, seed=0, epoch=epoch):

@@ -4,12 +4,14 @@ import torch
 from torch import Tensor, fx, nn
 
 from compressor.errors import ModelFileError
-from compressor.graphs import capture
+from compressor.graphs import capture, to_relu
 from compressor.graphs.tensors import tensor_at
-from compressor.models import QuantizationSpec, Quantizer
+from compressor.models import Activations, QuantizationSpec, Quantizer
 from compressor.quantize import operators as ops
 from compressor.quantize.fake_quant import ActivationQuantizer, SharedQuantizer, WeightQuantizer
 
+# Under this name a graph's ``meta`` has how many activations became ReLU.
+SWAPPED = "swapped_activations"
 DTYPES = {"uint8": torch.uint8, "int8": torch.int8}
 
 
@@ -29,7 +31,17 @@ def insert(
     Raises:
         ModelFileError: The specification names nodes that the graph doesn't have.
     """
-    return insert_quantizers(capture(module, example_inputs, longest), spec)
+    return insert_quantizers(captured(module, example_inputs, longest, spec.activations), spec)
+
+
+def captured(
+    module: nn.Module, example_inputs: tuple[Tensor, ...], longest: int | None, activations: Activations
+) -> fx.GraphModule:
+    """The graph that quantizers go into."""
+    graph_module = capture(module, example_inputs, longest)
+    if activations == "relu":
+        graph_module.meta[SWAPPED] = to_relu(graph_module)
+    return graph_module
 
 
 def insert_quantizers(graph_module: fx.GraphModule, spec: QuantizationSpec) -> fx.GraphModule:

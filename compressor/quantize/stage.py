@@ -4,17 +4,17 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any, ClassVar, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 from torch import Tensor, fx, nn
 
 from compressor.context import Progress, RunContext
 from compressor.copies import copy_of
 from compressor.distill import KdSettings, describe, recover
 from compressor.errors import PlanError
-from compressor.graphs import capture, merged_branches
-from compressor.models import QuantizationSpec, QuantizedModel, TorchModel, WeightBits
+from compressor.graphs import merged_branches
+from compressor.models import Activations, QuantizationSpec, QuantizedModel, TorchModel, WeightBits
 from compressor.quantize.calibration import Batches, calibrate
-from compressor.quantize.insertion import insert_quantizers
+from compressor.quantize.insertion import SWAPPED, captured, insert_quantizers
 from compressor.quantize.measured import SLOWER, measure_placement
 from compressor.quantize.observers import Calibration
 from compressor.quantize.operators import layer_name
@@ -73,9 +73,20 @@ class Quantize(Stage):
         "it makes no faster isn't trained with rounding; found by timing, in 20 seconds at most. Off, the rules alone "
         "decide, as they do where export.prefer is 'size' or a budget of size needs int8",
     )
+    activations: Activations = Field(
+        default="keep",
+        description="'relu' puts ReLU in the place of HardSwish, SiLU and Mish, which integers gain nothing by; the "
+        "training with rounding has to win back what that costs, so give it epochs",
+    )
     skip: tuple[str, ...] = Field(
         default=(), description="layers to leave in float, by name; 'layer4.*' matches all that starts so"
     )
+
+    @model_validator(mode="after")
+    def _swaps_are_trained(self) -> "Quantize":
+        if self.activations != "keep" and not self.qat:
+            raise ValueError("activations = 'relu' changes the answers: they must be trained, qat = true")
+        return self
 
     def rehearse(self, model: TorchModel, ctx: RunContext) -> Rehearsal:
         """Capture the graph, place quantizers by the rules, and measure their ranges on a few samples."""
@@ -93,7 +104,7 @@ class Quantize(Stage):
         calibrate(graph, [ctx.task.example_inputs(ctx.data, EXAMPLES)], "minmax")
         terms = describe(graph, ctx, self.kd) if self.qat else []
         said = [f"{_integer_layers(spec)} layers in int8 by the rules for {spec.scheme}", *_notes_of(spec)]
-        said += filter(None, [merged_branches(graph)])
+        said += _notes_of_graph(graph)
         if self._is_timed(ctx):
             said.append(
                 "which of them stay in int8 is decided by timing in the run: none that are slower than in float"
@@ -118,8 +129,8 @@ class Quantize(Stage):
         ctx.progress(Progress("quantize", message="scoring the calibrated network"))
         ptq_score = evaluate(graph, ctx).value
         metrics |= {"scheme": spec.scheme, "int8_layers": _integer_layers(spec), "ptq_score": ptq_score}
-        notes = [*filter(None, [merged_branches(graph)]), *_notes_of(spec), *_notes_of_bits(spec), *timed]
-        if self.qat and not spec.slower:
+        notes = [*_notes_of_graph(graph), *_notes_of(spec), *_notes_of_bits(spec), *timed]
+        if self.qat and (not spec.slower or self.activations != "keep"):
             trained = copy_of(graph)
             result = recover(
                 trained, ctx, self.train, self.kd, name="qat", before_epoch=self._recalibrate(trained, ctx)
@@ -132,7 +143,8 @@ class Quantize(Stage):
             notes.append(
                 f"kept {metrics['kept'].upper()}: on validation PTQ scores {ptq_score:.4f}, QAT {result.score:.4f}"
             )
-            if ctx.control:
+            # Without training new activations answer anything: no control of rounding.
+            if ctx.control and self.activations == "keep":
                 metrics["ptq_after_same_epochs"] = self._control(model, ctx)
         else:
             metrics["kept"] = "ptq"
@@ -151,14 +163,21 @@ class Quantize(Stage):
                 "--set target.precision=int8, or leave the quantize stage out",
             )
         longest = ctx.data.tokenizer.max_length if ctx.data.tokenizer else None
-        graph = capture(copy_of(module).cpu(), ctx.task.example_inputs(ctx.data, EXAMPLES), longest)
-        spec = place(graph, ctx.target, self.skip, bits)
+        inputs = ctx.task.example_inputs(ctx.data, EXAMPLES)
+        graph = captured(copy_of(module).cpu(), inputs, longest, self.activations)
+        spec = self._place(graph, ctx, bits)
         if not _integer_layers(spec):
             raise PlanError(
                 "quantize: no layer can be computed in integers: " + ("; ".join(_notes_of(spec)) or "none has weights"),
                 "a profile without the quantize stage, or another quantize.skip",
             )
         return graph, spec
+
+    def _place(
+        self, graph: fx.GraphModule, ctx: RunContext, bits: WeightBits, measured: Mapping[str, str] | None = None
+    ) -> QuantizationSpec:
+        spec = place(graph, ctx.target, self.skip, bits, measured)
+        return spec.model_copy(update={"activations": self.activations})
 
     def _quantized(
         self, given: TorchModel, ctx: RunContext, metrics: dict[str, Any]
@@ -177,7 +196,7 @@ class Quantize(Stage):
         graph = self._with_ranges(copy_of(bare), spec, ctx)
 
         def again(measured: Mapping[str, str]) -> QuantizationSpec:
-            return place(bare, ctx.target, self.skip, bits, measured)
+            return self._place(bare, ctx, bits, measured)
 
         def by_the_clock() -> dict[str, Any]:
             model = QuantizedModel(graph, given.info, spec, {})
@@ -237,6 +256,13 @@ def bits_here(target: Target) -> WeightBits:
 
 def _integer_layers(spec: QuantizationSpec) -> int:
     return sum(quantizer.role == "weight" for quantizer in spec.quantizers)
+
+
+def _notes_of_graph(graph: fx.GraphModule) -> list[str]:
+    """What is another network than the one that was given."""
+    swapped = graph.meta.get(SWAPPED)
+    said = [] if swapped is None else [f"{swapped} activations (HardSwish, SiLU, Mish) became ReLU"]
+    return [*filter(None, [merged_branches(graph)]), *said]
 
 
 def _notes_of_bits(spec: QuantizationSpec) -> list[str]:

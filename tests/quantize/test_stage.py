@@ -10,12 +10,16 @@ import numpy as np
 import onnx
 import pytest
 import torch
+from digits import network, trained_model
+from pydantic import ValidationError
 from static_ptq import quantized_by_onnxruntime
+from torch import nn
 
 from compressor.context import RunContext
 from compressor.data import Data
 from compressor.errors import PlanError
 from compressor.export.onnx import export_onnx
+from compressor.loading import load_form, save_form
 from compressor.models import OnnxModel, QuantizedModel, TorchModel
 from compressor.quantize import stage as quantize_stage
 from compressor.quantize.stage import Quantize as Timed
@@ -198,3 +202,27 @@ def test_ptq_is_as_fast_as_quantize_static(
         timed = [latency.p50 for latency in interleaved_latency([theirs, ours], [[one], [one]], threads=1)]
     assert timed[0] is not None and timed[1] is not None
     assert timed[1] <= 1.1 * timed[0]
+
+
+def test_activations_that_integers_gain_nothing_by_become_relu(data: Data, context: Context) -> None:
+    """They are gone from the file, training wins back what that costs, and a fresh network takes the weights."""
+    ctx = context(Target(runtime="onnxruntime"))
+    smooth = trained_model(data, nn.SiLU)
+    swapped = TrainSettings(epochs=6, lr=2e-3, schedule="cosine", precision="fp32")
+    result = Quantize(train=swapped, activations="relu").run(smooth, ctx)
+    assert "2 activations (HardSwish, SiLU, Mish) became ReLU" in result.notes
+    assert result.metrics["ptq_score"] < result.metrics["validation_before"] - 0.01
+    assert result.metrics["kept"] == "qat" and result.metrics["qat_score"] > result.metrics["validation_before"] - 0.01
+    model = result.model
+    assert isinstance(model, QuantizedModel)
+    inputs = ctx.task.example_inputs(ctx.data, 4)
+    path = export_onnx(model, ctx.workdir / "model.onnx", inputs).path
+    assert not {"Sigmoid", "HardSwish", "Mul"} & {node.op_type for node in onnx.load(path).graph.node}
+    save_form(model, ctx.workdir / "saved", inputs)
+    back = load_form(ctx.workdir / "saved", factory=lambda: network(nn.SiLU))
+    assert torch.equal(back.module(*inputs), model.module(*inputs))  # type: ignore[union-attr]
+
+
+def test_new_activations_are_trained() -> None:
+    with pytest.raises(ValidationError, match="they must be trained, qat = true"):
+        Quantize(activations="relu", qat=False)
