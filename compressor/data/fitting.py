@@ -9,7 +9,8 @@ from torch import Tensor
 from compressor.data.batches import Data, Split
 from compressor.data.images import Normalise
 from compressor.data.labels import Places, is_unnamed, listed
-from compressor.data.lengths import lengths_of, places_of, tokenized
+from compressor.data.lengths import tokenized
+from compressor.data.same_samples import SameSamples
 from compressor.errors import DataError
 from compressor.models import ModelInfo, TokenizerSpec
 
@@ -44,7 +45,7 @@ def outputs_by_class(have: Data, wanted: Data) -> list[int] | None:
 
 
 @dataclass(frozen=True)
-class Relabelled:
+class Relabelled(SameSamples):
     """The samples of another split under other labels.
 
     Args:
@@ -52,7 +53,6 @@ class Relabelled:
         becomes: int64 (classes,), the label that each of the parent's becomes.
     """
 
-    parent: Split
     becomes: Tensor
 
     @property
@@ -60,24 +60,6 @@ class Relabelled:
         """int64 as the parent's; those below 0, which are no classes, stay."""
         labels = self.parent.labels
         return torch.where(labels < 0, labels, self.becomes[labels.clamp(min=0)])
-
-    def __len__(self) -> int:
-        """How many samples."""
-        return len(self.parent)
-
-    def fetch(self, indices: Tensor, epoch_seed: int | None = None) -> tuple[Tensor, ...]:
-        """The parent's samples."""
-        return self.parent.fetch(indices, epoch_seed)
-
-    @property
-    def lengths(self) -> Tensor | None:
-        """Of each sample, where they have one."""
-        return lengths_of(self.parent)
-
-    @property
-    def places(self) -> Tensor | None:
-        """Where each sample's words begin, where they are words."""
-        return places_of(self.parent)
 
     def with_tokenizer(self, spec: TokenizerSpec) -> "Relabelled":
         """The same samples, tokenized otherwise."""

@@ -13,6 +13,7 @@ from torch.nn import functional
 from compressor.data.batches import UNLABELED, Data, Split, Subset
 from compressor.data.labels import joined, labelled, widened
 from compressor.data.lengths import lengths_of, places_of, tokenized
+from compressor.data.same_samples import SameSamples
 from compressor.data.tables import fingerprint_of, is_table, texts_alone
 from compressor.errors import DataError
 from compressor.models import InputSpec, TokenizerSpec
@@ -22,34 +23,14 @@ READ_TOGETHER = 1000
 
 
 @dataclass(frozen=True)
-class Bare:
+class Bare(SameSamples):
     """A split whose labels, if it has any, aren't looked at."""
-
-    parent: Split
 
     @property
     def labels(self) -> Tensor:
         """int64, all of them ``UNLABELED``: (N,), for words (N, words)."""
         labels = self.parent.labels
         return torch.full(labels.shape, UNLABELED)
-
-    def __len__(self) -> int:
-        """How many samples."""
-        return len(self.parent)
-
-    def fetch(self, indices: Tensor, epoch_seed: int | None = None) -> tuple[Tensor, ...]:
-        """The parent's samples."""
-        return self.parent.fetch(indices, epoch_seed)
-
-    @property
-    def lengths(self) -> Tensor | None:
-        """Of each sample, where they have one."""
-        return lengths_of(self.parent)
-
-    @property
-    def places(self) -> Tensor | None:
-        """Where each sample's words begin, where they are words."""
-        return places_of(self.parent)
 
     def with_tokenizer(self, spec: TokenizerSpec) -> "Bare":
         """The same samples, tokenized otherwise."""
