@@ -1,6 +1,5 @@
 """What ONNX Runtime really runs for a file: its optimized graph, and per node shapes, MACs, bytes and milliseconds."""
 
-import json
 import math
 import statistics
 import tempfile
@@ -17,11 +16,11 @@ import onnxruntime
 from onnx import NodeProto, TensorProto
 
 from compressor.errors import ModelFileError
+from compressor.measure.node_times import Events, kernel_events, milliseconds_of
 from compressor.runners import Arrays
 from compressor.runners.onnx import PROVIDER, session_options
 
 Shape = tuple[int, ...]
-KERNEL = "_kernel_time"
 CALLS = 30
 SECONDS = 3.0
 CONVOLUTIONS = {"Conv", "FusedConv", "QLinearConv", "ConvInteger"}
@@ -96,24 +95,14 @@ def costs_of(path: Path, inputs: Sequence[Arrays], threads: int = 1) -> Costs:
     Raises:
         ModelFileError: ONNX Runtime can't load or run the file.
     """
-    options = session_options(threads)
-    options.enable_profiling = True
     with tempfile.TemporaryDirectory() as folder:
-        options.profile_file_prefix = str(Path(folder) / "profile")
-        options.optimized_model_filepath = str(Path(folder) / "optimized.onnx")
+        optimized = Path(folder) / "optimized.onnx"
         try:
-            session = onnxruntime.InferenceSession(str(path), options, providers=[PROVIDER])
-            names = [given.name for given in session.get_inputs()]
-            deadline = time.monotonic() + SECONDS
-            for call in range(CALLS):
-                session.run(None, dict(zip(names, inputs[call % len(inputs)], strict=True)))
-                if time.monotonic() > deadline:
-                    break
+            events = kernel_events(path, inputs, threads, CALLS, seconds=SECONDS, optimized=optimized)
         except Exception as error:
             reason = str(error).strip().partition("\n")[0]
             raise ModelFileError(f"ONNX Runtime can't run {path}: {reason}", "compress measure the file") from error
-        events = json.loads(Path(session.end_profiling()).read_text())
-        graph = onnx.load(options.optimized_model_filepath).graph
+        graph = onnx.load(optimized).graph
     nodes = tuple(_nodes(graph, events))
     readers: dict[str, list[Node]] = defaultdict(list)
     producers = {}
@@ -162,12 +151,8 @@ def _call(path: Path, inputs: Sequence[Arrays], threads: int) -> float:
     return statistics.median(spent[len(spent) // 3 :])
 
 
-def _nodes(graph: onnx.GraphProto, events: list[dict[str, Any]]) -> list[Node]:
+def _nodes(graph: onnx.GraphProto, spent: Events) -> list[Node]:
     """The optimized graph's nodes with what the profile says of each, by name and operator."""
-    spent: dict[tuple[str, str], list[dict[str, Any]]] = defaultdict(list)
-    for event in events:
-        if event.get("cat") == "Node" and event["name"].endswith(KERNEL):
-            spent[event["name"].removesuffix(KERNEL), event["args"]["op_name"]].append(event)
     # Nodes without a name: the profile makes names up, in the order in which they run.
     named = {(proto.name, proto.op_type) for proto in graph.node}
     unnamed: dict[str, list[list[dict[str, Any]]]] = defaultdict(list)
@@ -191,9 +176,8 @@ def _nodes(graph: onnx.GraphProto, events: list[dict[str, Any]]) -> list[Node]:
         weight = weight or (shapes[place] if place is not None and place < len(shapes) else None)
         outputs = tuple(shape for _, shape in writes)
         moved = sum(BYTES.get(kind, 4) * math.prod(shape) for kind, shape in (*reads, *writes))
-        timed = [event["dur"] / 1000 for event in ran[1:] or ran]
         macs = _macs(proto, shapes, weight, outputs)
-        nodes.append(Node(proto, statistics.median(timed), weight, outputs, moved, macs))
+        nodes.append(Node(proto, milliseconds_of(ran), weight, outputs, moved, macs))
     return nodes
 
 
