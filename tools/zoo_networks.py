@@ -48,7 +48,7 @@ GIANT = 80_000_000
 # Encoders of transformers, from configurations of tests/encoders.py.
 ENCODERS = ("albert", "bert", "deberta-v2", "distilbert", "electra", "mpnet", "roberta")
 # Every kind once, for the tests.
-QUICK = ("torchvision/squeezenet1_1", "timm/mobilenetv3_small_050", "signals/conv_lstm")
+QUICK = ("signals/tcn", "torchvision/squeezenet1_1")
 
 
 @dataclass(frozen=True)
