@@ -12,7 +12,7 @@ from pathlib import Path
 
 import onnx
 import torch
-from torch import Tensor, nn
+from torch import Tensor, fx, nn
 
 from compressor.axes import dynamic_axes
 from compressor.copies import copy_of
@@ -25,6 +25,7 @@ from compressor.export.integers import (
     store_integer_weights,
 )
 from compressor.export.pairs import name_pairs, without_pairs
+from compressor.export.program import program_of
 from compressor.export.sums import keep_sums_apart
 from compressor.factories.sentence_network import EMBEDDING
 from compressor.graphs import merged_branches, simplified
@@ -161,8 +162,9 @@ def _to_proto(
             if isinstance(module, torch.jit.ScriptModule):
                 return _script_to_proto(module, inputs, names, opset)
             given = simplified(module, inputs, axes) if is_float else module
+            said = merged_branches(given)
             program = torch.onnx.export(
-                given,
+                program_of(given, inputs, axes) if isinstance(given, fx.GraphModule) else given,
                 inputs,
                 dynamo=True,
                 opset_version=opset,
@@ -181,7 +183,6 @@ def _to_proto(
     proto: onnx.ModelProto = program.model_proto
     name_pairs(proto)
     _drop_traces(proto)
-    said = merged_branches(given)
     if said:
         proto.metadata_props.add(key=PREFIX + MERGED, value=said)
     return proto

@@ -8,6 +8,7 @@ from compressor.copies import copy_of
 from compressor.errors import PlanError
 from compressor.graphs.branches import merge_branches
 from compressor.graphs.folding import fold_batchnorm
+from compressor.graphs.functional import make_functional
 from compressor.user_code import reason_of
 
 BATCHES = (2, 3)
@@ -17,20 +18,6 @@ SHORT = 3
 FOLDED_TOLERANCE = 1e-3
 # Under this name a graph's ``meta`` has how many branches each merged convolution was made of.
 MERGED = "merged_branches"
-aten = torch.ops.aten
-INACTIVE = {
-    aten.dropout.default,
-    aten.feature_dropout.default,
-    aten.alpha_dropout.default,
-    aten.feature_alpha_dropout.default,
-}
-# What gives back its input as it is.
-COPIES = {aten.clone.default, aten.alias.default}
-NAMED_PADDING = {
-    aten.conv1d.padding: aten.conv1d.default,
-    aten.conv2d.padding: aten.conv2d.default,
-    aten.conv3d.padding: aten.conv3d.default,
-}
 
 
 def capture(module: nn.Module, example_inputs: tuple[Tensor, ...], longest: int | None = None) -> fx.GraphModule:
@@ -95,7 +82,7 @@ def simplified(module: nn.Module, inputs: tuple[Tensor, ...], axes: tuple[dict[i
         axes: Those of any size.
 
     Returns:
-        The simplified graph; the module itself for texts and where it can't be captured.
+        The simplified graph; the module itself for texts, and where it can't be captured or made functional.
     """
     if is_text(inputs):
         return module
@@ -105,7 +92,8 @@ def simplified(module: nn.Module, inputs: tuple[Tensor, ...], axes: tuple[dict[i
         return module
     exported = program.module(check_guards=False)
     graph_module = fx.GraphModule(exported, exported.graph)
-    make_functional(graph_module)
+    if not make_functional(graph_module):
+        return module
     simplify(graph_module)
     return graph_module
 
@@ -117,66 +105,6 @@ def merged_branches(graph_module: nn.Module) -> str:
         return ""
     branches = f"{sum(merged)} parallel branches (convolutions, BatchNorms, the input itself)"
     return f"{branches} became {len(merged)} convolution{'s' if len(merged) > 1 else ''}"
-
-
-def make_functional(graph_module: fx.GraphModule) -> None:
-    """Replace in-place operators by their functional twins and drop inactive dropout.
-
-    A quantized value is read by several users; one that wrote into it would change what the others read.
-    """
-    graph = graph_module.graph
-    place = {node: position for position, node in enumerate(graph.nodes)}
-    for node in list(graph.nodes):
-        if node.op != "call_function":
-            continue
-        functional = _functional_twin(node.target)
-        if functional is not None:
-            written = node.args[0]
-            node.target = functional
-            for user in list(written.users):
-                if place[user] > place[node]:
-                    user.replace_input_with(written, node)
-        if node.target in NAMED_PADDING:
-            _spell_out_padding(node)
-        if node.target is aten.masked_fill.Scalar:
-            # float32's lowest number, which networks mask with, is past bf16's: trained in bf16 it can't be filled in.
-            node.args = (*node.args[:2], max(node.args[2], torch.finfo(torch.bfloat16).min))
-        if node.target in COPIES or (node.target in INACTIVE and not node.args[2]):
-            node.replace_all_uses_with(node.args[0])
-            graph.erase_node(node)
-    graph.eliminate_dead_code()
-    graph_module.recompile()
-
-
-def _spell_out_padding(node: fx.Node) -> None:
-    """'same' and 'valid' as the numbers that they mean, where both sides get as many zeros."""
-    weight = node.args[1]
-    padding = node.args[4] if len(node.args) > 4 else "valid"
-    assert isinstance(weight, fx.Node)
-    kernel = weight.meta["val"].shape[2:]
-    given = node.args[5] if len(node.args) > 5 else [1]
-    assert isinstance(given, list | tuple)
-    steps = [step for step in given if isinstance(step, int)]
-    steps = steps * len(kernel) if len(steps) == 1 else steps
-    zeros = [step * (int(size) - 1) for size, step in zip(kernel, steps, strict=True)]
-    if padding == "same" and any(count % 2 for count in zeros):
-        return
-    numbers = [count // 2 if padding == "same" else 0 for count in zeros]
-    bias = node.args[2] if len(node.args) > 2 else None
-    stride = node.args[3] if len(node.args) > 3 else [1]
-    node.target = NAMED_PADDING[node.target]  # type: ignore[index]
-    node.args = (node.args[0], weight, bias, stride, numbers, steps, *node.args[6:])
-
-
-def _functional_twin(target: object) -> object | None:
-    """``aten.relu_.default`` to ``aten.relu.default``; None where an operator writes nothing."""
-    # "aten.relu_.default"; other targets have no such name.
-    namespace, _, rest = str(target).partition(".")
-    name, _, overload = rest.partition(".")
-    if namespace != "aten" or not name.endswith("_") or name.startswith("_"):
-        return None
-    packet = getattr(aten, name[:-1], None)
-    return getattr(packet, overload, None)
 
 
 def _with_batch(inputs: tuple[Tensor, ...], count: int) -> tuple[Tensor, ...]:

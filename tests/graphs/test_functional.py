@@ -1,0 +1,84 @@
+"""Whatever a network's code writes into, its graph answers as it does and writes into nothing."""
+
+import pytest
+import torch
+from torch import Tensor, fx, nn
+
+from compressor.axes import dynamic_axes
+from compressor.errors import PlanError
+from compressor.export.program import program_of
+from compressor.graphs import capture, simplified
+from compressor.graphs.functional import make_functional
+
+X = torch.randn(2, 4, 4)
+
+
+class Masked(nn.Module):
+    """Writes into parts of a mask, as Swin does with the windows that it shifts."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        mask = x.new_zeros(4, 4)
+        mask[0:2, 1:] = 1
+        mask[2] += 3
+        return x @ mask
+
+
+class OnItself(nn.Module):
+    """Writes into its values, of which it showed itself another shape before, that it reads no more."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = x * 2
+        y.view(-1, 16)
+        y.relu_()
+        return y.flatten(1).add_(1)
+
+
+class ThroughAnother(nn.Module):
+    """Reads what it wrote through another view of it."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = x * 2
+        turned = y.transpose(1, 2)
+        y.relu_()
+        return turned + 1
+
+
+def graph_of(module: nn.Module) -> fx.GraphModule:
+    exported = torch.export.export(module, (X,), dynamic_shapes=dynamic_axes((X,), None)).module(check_guards=False)
+    return fx.GraphModule(exported, exported.graph)
+
+
+@pytest.mark.parametrize("module", [Masked(), OnItself()])
+def test_it_answers_as_before(module: nn.Module) -> None:
+    graph = graph_of(module)
+    assert make_functional(graph)
+    assert torch.equal(graph(X), module(X))
+    schemas = [getattr(node.target, "_schema", None) for node in graph.graph.nodes]
+    assert not any(schema.is_mutable for schema in schemas if schema)
+    assert torch.equal(capture(module, (X,))(X), module(X))
+
+
+def test_what_cannot_be_followed_is_left_to_torch() -> None:
+    module = ThroughAnother()
+    assert not make_functional(graph_of(module))
+    assert simplified(module, (X,), dynamic_axes((X,), None)) is module
+    with pytest.raises(PlanError, match="answers otherwise than the module"):
+        capture(module, (X,))
+
+
+def test_a_program_of_known_operators_is_not_taken_apart() -> None:
+    x = torch.randn(2, 3, 8, 8)
+    axes = dynamic_axes((x,), None)
+    plain = nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.Hardswish(), nn.AdaptiveAvgPool2d(1)).eval()
+    graph = simplified(plain, (x,), axes)
+    assert isinstance(graph, fx.GraphModule)
+    program = program_of(graph, (x,), axes)
+    assert isinstance(program, torch.export.ExportedProgram)
+    assert program.run_decompositions() is program
+    assert torch.allclose(program.module()(x), plain(x), atol=1e-6)
+    # A BatchNorm that nothing beside it takes in has no function of its own.
+    alone = simplified(nn.Sequential(nn.BatchNorm2d(3), nn.ReLU()).eval(), (x,), axes)
+    assert isinstance(alone, fx.GraphModule)
+    program = program_of(alone, (x,), axes)
+    assert isinstance(program, torch.export.ExportedProgram)
+    assert program.run_decompositions() is not program
