@@ -48,7 +48,9 @@ def main() -> None:
     subprocess.run([*pip, *torch], check=True)
     subprocess.run([*pip, *versions, *_development()], check=True)
     subprocess.run([*pip, "--no-deps", "-e", str(ROOT)], check=True)
-    command = [python, "-m", "pytest", "-q", "-m", "not latency and not slow and not gpu", *typed.tests]
+    # Old libraries warn of one another.
+    calm = ["-W", "ignore::DeprecationWarning", "-W", "ignore::FutureWarning"]
+    command = [python, "-m", "pytest", "-q", "-m", "not latency and not slow and not gpu", *calm, *typed.tests]
     sys.exit(subprocess.run(command, cwd=ROOT, env={**os.environ, "OMP_NUM_THREADS": "1"}, check=False).returncode)
 
 
