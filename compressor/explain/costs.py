@@ -99,6 +99,8 @@ def costs_of(path: Path, inputs: Sequence[Arrays], threads: int = 1) -> Costs:
         optimized = Path(folder) / "optimized.onnx"
         try:
             events = kernel_events(path, inputs, threads, CALLS, seconds=SECONDS, optimized=optimized)
+        except ModelFileError:
+            raise
         except Exception as error:
             reason = str(error).strip().partition("\n")[0]
             raise ModelFileError(f"ONNX Runtime can't run {path}: {reason}", "compress measure the file") from error

@@ -11,6 +11,7 @@ from compressor.export.onnx import PREFIX
 from compressor.factories.sentence_network import EMBEDDING
 from compressor.models import InputSpec, ModelInfo, OnnxModel, TokenizerSpec
 from compressor.reading import parse_json, read_json, read_text
+from compressor.runners.onnx import check_data_beside
 
 ROUNDED = frozenset({"QuantizeLinear", "DequantizeLinear", "QLinearConv", "QLinearMatMul", "MatMulInteger"})
 MIN_BYTES = 16
@@ -28,6 +29,7 @@ def load_onnx(path: Path) -> OnnxModel:
             raise ValueError("it has no graph")
     except Exception as error:
         raise ModelFileError(f"{path} is not an ONNX file: {error}", "export it again") from None
+    check_data_beside(path)
     try:
         info = _info(proto)
     except (InputError, ValueError, TypeError, KeyError, AttributeError, ValidationError) as error:

@@ -13,7 +13,7 @@ from typing import Any
 import onnxruntime
 
 from compressor.runners import Arrays
-from compressor.runners.onnx import PROVIDER, session_options
+from compressor.runners.onnx import PROVIDER, check_data_beside, session_options
 
 CALLS = 20
 KERNEL = "_kernel_time"
@@ -66,7 +66,11 @@ def kernel_events(
         calls: How often at the most.
         seconds: After them no other call is begun.
         optimized: Where the graph that it runs is written; None for nowhere.
+
+    Raises:
+        ModelFileError: Not a graph, or its weights aren't beside it.
     """
+    check_data_beside(path)
     options = session_options(threads)
     options.enable_profiling = True
     if optimized is not None:

@@ -9,6 +9,7 @@ import onnx
 
 from compressor.context import RunContext
 from compressor.data import SplitName
+from compressor.errors import ModelFileError
 from compressor.models import EngineModel, Form, OnnxModel
 from compressor.runners import Runner, as_network, runner_for
 from compressor.tasks import Score
@@ -25,7 +26,17 @@ def score_form(form: Form, ctx: RunContext, split: SplitName = "test") -> Score:
 
 
 def score_outputs(outputs: Logits, ctx: RunContext, split: SplitName = "test") -> Score:
-    """The task's score of a split's outputs, in the split's order."""
+    """The task's score of a split's outputs, in the split's order.
+
+    Raises:
+        ModelFileError: Some of them are no numbers.
+    """
+    wrong = int((~np.isfinite(outputs)).reshape(len(outputs), -1).any(1).sum())
+    if wrong:
+        raise ModelFileError(
+            f"the network's answers are not finite for {wrong} of {len(outputs)} samples of {split}",
+            "weights that are numbers; if they are, fp32 instead of fp16",
+        )
     return ctx.task.score(outputs, ctx.data.split(split).labels.numpy(), ctx.data)
 
 

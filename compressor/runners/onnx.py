@@ -3,16 +3,25 @@
 from collections.abc import Iterator
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 import numpy as np
 import numpy.typing as npt
+import onnx
 import onnxruntime
 
 from compressor.errors import ModelFileError
 from compressor.runners.protocol import Arrays
 
 PROVIDER = "CPUExecutionProvider"
+# What a graph may call its inputs' types, of those that data can be made.
+TYPES: dict[str, type[np.generic]] = {
+    "tensor(float)": np.float32,
+    "tensor(double)": np.float64,
+    "tensor(float16)": np.float16,
+    "tensor(int64)": np.int64,
+    "tensor(int32)": np.int32,
+}
 
 
 class OnnxRunner:
@@ -31,6 +40,7 @@ class OnnxRunner:
         self._optimized_path = optimized_path
         self._session: onnxruntime.InferenceSession | None = None
         self._feeds: list[str] = []
+        self._types: list[str] = []
         self._batch: int | None = None
 
     @property
@@ -44,7 +54,11 @@ class OnnxRunner:
         return self._feeds
 
     def infer(self, inputs: Arrays) -> npt.NDArray[np.float32]:
-        """The logits for a batch; inputs are fed in the graph's order, in calls of its own size where it has one."""
+        """The logits for a batch; inputs are fed in the graph's order, in calls of its own size where it has one.
+
+        Raises:
+            ModelFileError: The graph takes other inputs, fails on them, or gives no answers of at least two axes.
+        """
         assert self._session is not None, "OnnxRunner.infer outside of its 'with' block"
         if self._batch is None or len(inputs[0]) == self._batch:
             return self._call(inputs)
@@ -53,9 +67,49 @@ class OnnxRunner:
 
     def _call(self, inputs: Arrays) -> npt.NDArray[np.float32]:
         assert self._session is not None
-        feeds = dict(zip(self._feeds, inputs, strict=True))
-        logits: npt.NDArray[np.float32] = self._session.run(None, feeds)[0]
+        if len(inputs) != len(self._feeds):
+            names = ", ".join(self._feeds[:5])
+            raise ModelFileError(
+                f"{self._path} takes {len(self._feeds)} inputs ({names}), the data gives {len(inputs)}",
+                "a network that takes what the data gives",
+            )
+        feeds = {
+            name: self._as(kind, name, given)
+            for name, kind, given in zip(self._feeds, self._types, inputs, strict=True)
+        }
+        try:
+            answers = self._session.run(None, feeds)[0]
+        except Exception as error:
+            reason = str(error).strip().splitlines()[0]
+            raise ModelFileError(
+                f"ONNX Runtime can't run {self._path}: {reason}", "data of the sizes that it was exported for"
+            ) from error
+        if not (isinstance(answers, np.ndarray) and np.issubdtype(answers.dtype, np.floating)):
+            kind = getattr(answers, "dtype", type(answers).__name__)
+            raise ModelFileError(
+                f"{self._path} gives {kind}, wanted a number for each answer as its first output",
+                "export the network without what comes after its logits (argmax)",
+            )
+        if answers.ndim < 2 or len(answers) != len(inputs[0]):
+            raise ModelFileError(
+                f"{self._path} gives {list(answers.shape)} for {len(inputs[0])} samples, wanted (samples, answers)",
+                "a network whose first output has a row a sample",
+            )
+        logits: npt.NDArray[np.float32] = answers.astype(np.float32, copy=False)
         return logits
+
+    def _as(self, kind: str, name: str, given: npt.NDArray[Any]) -> npt.NDArray[Any]:
+        """An input in the graph's own precision."""
+        wanted = TYPES.get(kind)
+        if wanted is given.dtype.type:
+            return given
+        if wanted is None or np.issubdtype(wanted, np.floating) != np.issubdtype(given.dtype, np.floating):
+            raise ModelFileError(
+                f"{self._path} takes {kind.removeprefix('tensor(').removesuffix(')')} as '{name}', the data gives "
+                f"{given.dtype}",
+                "export the network with inputs as it has in training: preprocessed float32, or int64 tokens",
+            )
+        return given.astype(wanted)
 
     def __enter__(self) -> Self:
         """Load and optimise the graph.
@@ -65,6 +119,7 @@ class OnnxRunner:
         """
         if not self._path.is_file():
             raise ModelFileError(f"no ONNX file at {self._path}", "check the path")
+        check_data_beside(self._path)
         try:
             self._session = self._open(self._options())
             if self._session.get_modelmeta().custom_metadata_map.get("compressor.scheme") == "tensorrt":
@@ -77,6 +132,7 @@ class OnnxRunner:
             message = f"ONNX Runtime can't load {self._path}: {reason}"
             raise ModelFileError(message, "export it again, or check it with onnx.checker") from error
         self._feeds = [given.name for given in self._session.get_inputs()]
+        self._types = [given.type for given in self._session.get_inputs()]
         sizes = {given.shape[0] for given in self._session.get_inputs() if given.shape}
         fixed = {size for size in sizes if isinstance(size, int) and size > 0}
         self._batch = fixed.pop() if len(fixed) == len(sizes) == 1 else None
@@ -97,6 +153,31 @@ class OnnxRunner:
             options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_EXTENDED
             options.optimized_model_filepath = str(self._optimized_path)
         return options
+
+
+def check_data_beside(path: Path) -> None:
+    """Weights that a graph keeps in other files must lie beside it.
+
+    Raises:
+        ModelFileError: Not a graph, or such a file is missing, elsewhere, or a link, which the onnx package refuses.
+    """
+    try:
+        graph = onnx.load(path, load_external_data=False).graph
+    except Exception as error:
+        raise ModelFileError(f"{path} is not an ONNX file: {error}", "export it again") from None
+    stored = [tensor for tensor in graph.initializer if tensor.data_location == onnx.TensorProto.EXTERNAL]
+    for place in dict.fromkeys(entry.value for one in stored for entry in one.external_data if entry.key == "location"):
+        data = path.parent / place
+        if Path(place).is_absolute() or ".." in Path(place).parts:
+            raise ModelFileError(f"{path}: its weights are in {place!r}, outside its folder", "export it again")
+        if data.is_symlink():
+            raise ModelFileError(
+                f"{path}: its weights are in {place!r}, which is a symbolic link", "cp -L the folder, and give the copy"
+            )
+        if not data.is_file():
+            raise ModelFileError(
+                f"{path}: its weights are in {place!r}, which isn't there", "copy it from beside the original file"
+            )
 
 
 def session_options(threads: int) -> onnxruntime.SessionOptions:

@@ -37,8 +37,13 @@ class Classification(ScoredTask):
         The standard error of accuracies is the binomial one; macro F1's is a bootstrap over samples.
 
         Raises:
-            DataError: A label that the network has no output for.
+            DataError: A label that the network has no output for, or answers of other axes.
         """
+        if outputs.ndim != 2:
+            raise DataError(
+                f"the network gives {list(outputs.shape[1:])} numbers a sample, wanted one for each class",
+                "a network that classifies whole samples",
+            )
         self._check_range(int(labels.max()), outputs.shape[1], data)
         predicted = outputs.argmax(axis=1)
         right = (predicted == labels).astype(np.float64)

@@ -7,6 +7,8 @@ import pytest
 from onnx import TensorProto, helper
 
 from compressor.errors import ModelFileError
+from compressor.loading.onnx_file import load_onnx
+from compressor.measure.node_times import node_times
 from compressor.models import OnnxModel
 from compressor.runners import OnnxRunner
 
@@ -26,7 +28,7 @@ def test_feeds_inputs_in_the_graphs_order(subtraction: Path) -> None:
     with OnnxRunner(subtraction) as runner:
         assert runner.input_names == ["b", "a"]
         assert np.array_equal(runner.infer((five, two)), np.full((3, 2), 3, np.float32))
-        with pytest.raises(ValueError, match="shorter"):
+        with pytest.raises(ModelFileError, match=r"takes 2 inputs \(b, a\), the data gives 1"):
             runner.infer((five,))
 
 
@@ -62,3 +64,71 @@ def test_a_fixed_batch_is_fed_in_calls_of_its_size(tmp_path: Path) -> None:
         for count in (1, 4, 7):
             inputs = np.arange(2 * count, dtype=np.float32).reshape(count, 2)
             assert np.array_equal(runner.infer((inputs,)), -inputs)
+
+
+def saved(path: Path, kind: int, given: int, out: int, shape: list[str | int], *nodes: onnx.NodeProto) -> Path:
+    """A graph of one input and one output of these types."""
+    values = [
+        helper.make_tensor_value_info("x", given, ["n", 2]),
+        helper.make_tensor_value_info("y", out, shape),
+    ]
+    stored = [helper.make_tensor("axes", TensorProto.INT64, [1], [1])]
+    cast = helper.make_node("Cast", ["x"], ["float"], to=kind)
+    graph = helper.make_graph([cast, *nodes], "g", values[:1], values[1:], stored)
+    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 20)], ir_version=10), path)
+    return path
+
+
+NEGATED = helper.make_node("Neg", ["float"], ["y"])
+
+
+@pytest.mark.parametrize("kind", [TensorProto.DOUBLE, TensorProto.FLOAT16])
+def test_other_floats_are_fed_and_read_as_they_are(kind: int, tmp_path: Path) -> None:
+    x = np.ones((3, 2), np.float32)
+    with OnnxRunner(saved(tmp_path / "m.onnx", kind, kind, kind, ["n", 2], NEGATED)) as runner:
+        found = runner.infer((x,))
+    assert found.dtype == np.float32 and np.array_equal(found, -x)
+
+
+@pytest.mark.parametrize(
+    ("given", "out", "shape", "node", "said"),
+    [
+        (TensorProto.UINT8, TensorProto.FLOAT, ["n", 2], NEGATED, "takes uint8 as 'x', the data gives float32"),
+        (TensorProto.INT64, TensorProto.FLOAT, ["n", 2], NEGATED, "takes int64 as 'x', the data gives float32"),
+        (TensorProto.STRING, TensorProto.FLOAT, ["n", 2], NEGATED, "takes string as 'x'"),
+        (
+            TensorProto.FLOAT, TensorProto.INT64, ["n"],
+            helper.make_node("ArgMax", ["float"], ["y"], axis=1, keepdims=0), "gives int64, wanted a number",
+        ),
+        (
+            TensorProto.FLOAT, TensorProto.FLOAT, ["n"],
+            helper.make_node("ReduceMean", ["float", "axes"], ["y"], keepdims=0), r"gives \[3\] for 3 samples",
+        ),
+        (
+            TensorProto.FLOAT, TensorProto.FLOAT, [2, "n"],
+            helper.make_node("Transpose", ["float"], ["y"]), r"gives \[2, 3\] for 3 samples",
+        ),
+    ],
+)  # fmt: skip
+def test_inputs_and_answers_of_other_kinds_are_named(
+    given: int, out: int, shape: list[str | int], node: onnx.NodeProto, said: str, tmp_path: Path
+) -> None:
+    path = saved(tmp_path / "m.onnx", TensorProto.FLOAT, given, out, shape, node)
+    with OnnxRunner(path) as runner, pytest.raises(ModelFileError, match=said):
+        runner.infer((np.ones((3, 2), np.float32),))
+
+
+def test_weights_in_other_files_are_beside_the_graph(trained_onnx: OnnxModel, tmp_path: Path) -> None:
+    path, data = tmp_path / "m.onnx", tmp_path / "weights.data"
+    model = onnx.load(trained_onnx.path)
+    onnx.save(model, path, save_as_external_data=True, location="weights.data", size_threshold=100)
+    inputs = np.zeros((1, 1, 8, 8), np.float32)
+    with OnnxRunner(path) as runner, OnnxRunner(trained_onnx.path) as whole:
+        np.testing.assert_array_equal(runner.infer((inputs,)), whole.infer((inputs,)))
+    data.rename(tmp_path / "elsewhere")
+    with pytest.raises(ModelFileError, match="which isn't there"), OnnxRunner(path):
+        pass
+    data.symlink_to(tmp_path / "elsewhere")
+    for use in (OnnxRunner(path).__enter__, lambda: load_onnx(path), lambda: node_times(path, [(inputs,)])):
+        with pytest.raises(ModelFileError, match="which is a symbolic link"):
+            use()
