@@ -1,9 +1,11 @@
 """Copies of networks, whatever they keep of earlier calls."""
 
+import contextlib
 import copy
 from collections.abc import Iterator
 from typing import Any, TypeVar
 
+import torch
 from torch import Tensor, nn
 
 Module = TypeVar("Module", bound=nn.Module)
@@ -22,7 +24,9 @@ def copy_of(module: Module) -> Module:
         The copy, each part in the mode that the original's is in.
     """
     memo: dict[int, Any] = {id(t): t.detach().clone() for child in module.modules() for t in _computed(vars(child))}
-    made = copy.deepcopy(module, memo)
+    # TorchScript's own copies would hang on the originals.
+    with torch.no_grad():
+        made = copy.deepcopy(module, memo)
     modes = [(child, child.training) for child in made.modules()]
     for child, training in modes:
         if type(child).train is not nn.Module.train:
@@ -31,6 +35,21 @@ def copy_of(module: Module) -> Module:
             child.train(training)
     for child, training in modes:
         child.training = training
+    return made
+
+
+def frozen_copy(module: Module) -> Module:
+    """A copy that is evaluated alone: no parameter wants a gradient, also of TorchScript and of a captured program.
+
+    Args:
+        module: Left untouched.
+    """
+    made = copy_of(module)
+    # The module of an exported program has no modes and refuses to change them.
+    with contextlib.suppress(NotImplementedError):
+        made.eval()
+    for parameter in made.parameters():
+        parameter.requires_grad_(False)
     return made
 
 

@@ -1,9 +1,10 @@
 """Copies of networks that keep something of earlier calls."""
 
+import pytest
 import torch
 from torch import Tensor, nn
 
-from compressor.copies import copy_of
+from compressor.copies import copy_of, frozen_copy
 
 
 class Remembers(nn.Module):
@@ -58,3 +59,13 @@ def test_a_graph_with_history_outside_of_modules_own_dicts_is_copied() -> None:
     module.seen = [module.weight * 2, (module.bias * 2,)]
     made = copy_of(module)
     assert torch.equal(made.seen[0], module.weight * 2) and made.seen[0].is_leaf
+
+
+@pytest.mark.filterwarnings("ignore:.torch.jit:DeprecationWarning", "ignore:.torch.jit:FutureWarning")
+def test_torchscript_is_copied_whole_and_frozen() -> None:
+    module = torch.jit.script(nn.Sequential(nn.Linear(2, 2), nn.Dropout()))
+    made = frozen_copy(module)
+    assert not made.training and all(p.is_leaf and not p.requires_grad for p in made.parameters())
+    with torch.no_grad():
+        next(made.parameters()).zero_()
+    assert next(module.parameters()).requires_grad and next(module.parameters()).abs().sum() > 0

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from compressor.context import RunContext, Teacher
-from compressor.copies import copy_of
+from compressor.copies import copy_of, frozen_copy
 from compressor.data import Batch, Data, fitted
 from compressor.data.fitting import outputs_by_class
 from compressor.distill.taps import Taps
@@ -173,7 +173,7 @@ def _layout(module: nn.Module, frozen: nn.Module, ctx: RunContext, choice: Choic
 
 
 def _ask_torch(module: nn.Module, ctx: RunContext, paths: Sequence[str], choice: Choice) -> AskTeacher:
-    frozen = copy_of(module).eval().requires_grad_(False)
+    frozen = frozen_copy(module)
     layouts: list[Layout] = []
     by_precision: dict[bool, tuple[nn.Module, Taps]] = {}
 

@@ -1,6 +1,5 @@
 """How much a network computes and holds."""
 
-import contextlib
 from pathlib import Path
 
 import onnx
@@ -9,7 +8,7 @@ from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
-from compressor.copies import copy_of
+from compressor.copies import frozen_copy
 from compressor.measure import graph_compute
 
 
@@ -37,10 +36,7 @@ def count_macs(module: nn.Module | Path, example_inputs: tuple[Tensor, ...]) -> 
         fixed = graph.graph.input[0].type.tensor_type.shape.dim[0].dim_value or samples
         return graph_compute.macs(graph, [(fixed, *t.shape[1:]) for t in example_inputs]) // fixed
     # The counter's hooks take no parameter that is itself an input of a layer, as CaiT's class token, if it is trained.
-    copied = copy_of(module).cpu().requires_grad_(False)
-    # The module of an exported program has no modes and refuses to change them.
-    with contextlib.suppress(NotImplementedError):
-        copied.eval()
+    copied = frozen_copy(module).cpu()
     fused = torch.backends.mha.get_fastpath_enabled()
     # The counter knows none of the CPU's fused attention operators; they would count as 0.
     torch.backends.mha.set_fastpath_enabled(False)

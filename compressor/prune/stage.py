@@ -239,7 +239,8 @@ class Prune(Stage):
 def _channels(module: nn.Module, by_blocks: bool) -> float:
     if by_blocks:
         return width_in_blocks(module)
-    return sum(int(m.weight.shape[0]) for m in module.modules() if isinstance(m, nn.Conv2d | nn.Linear))
+    # By the weights: a captured program has no layers.
+    return sum(len(parameter) for parameter in module.parameters() if parameter.dim() > 1)
 
 
 def _nonempty(said: str) -> list[str]:

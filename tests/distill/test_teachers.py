@@ -1,12 +1,16 @@
 """Teachers in other forms, and in the student's precision."""
 
 import copy
+import warnings
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import cast
 
 import pytest
 import small
 import torch
+from torch import Tensor, nn
 
 from compressor.context import Teacher
 from compressor.data import Normalise
@@ -24,9 +28,20 @@ def test_an_onnx_file_teaches_like_its_network(tmp_path: Path) -> None:
     torch.testing.assert_close(from_file, mean_of_teachers(ctx)(batch).logits, rtol=1e-4, atol=1e-4)
 
 
-def test_a_scripted_network_teaches(tmp_path: Path) -> None:
+def scripted(module: nn.Module, inputs: tuple[Tensor, ...]) -> nn.Module:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return cast("nn.Module", torch.jit.trace(module, inputs))
+
+
+def exported(module: nn.Module, inputs: tuple[Tensor, ...]) -> nn.Module:
+    return torch.export.export(module, inputs).module()
+
+
+@pytest.mark.parametrize("form", [scripted, exported])
+def test_a_finished_program_teaches(form: Callable[..., nn.Module], tmp_path: Path) -> None:
     ctx = small.small_context(tmp_path)
-    program = torch.export.export(ctx.reference.module.eval(), ctx.task.example_inputs(ctx.data, 8)).module()
+    program = form(ctx.reference.module.eval(), ctx.task.example_inputs(ctx.data, 8))
     teacher = replace(ctx.reference, module=program)
     batch = ctx.data.batch("train", torch.arange(8))
     logits = mean_of_teachers(replace(ctx, teachers=(Teacher(teacher),)))(batch).logits

@@ -13,6 +13,7 @@ from torch import nn
 from compressor.blocks import attentions, feed_forwards
 from compressor.distill import KdSettings
 from compressor.errors import PlanError, StageError
+from compressor.loading import load_file
 from compressor.models import ModelInfo, TorchModel
 from compressor.prune.stage import Prune
 from compressor.target import Target
@@ -30,6 +31,18 @@ def test_one_shot_and_iterative(tmp_path: Path) -> None:
         assert result.metrics["macs_after"] < 0.5 * result.metrics["macs_before"]
         assert result.metrics["steps"] == 2 * ctx.data.steps_per_epoch(64)
     assert found[1]["macs_after"] == found[2]["macs_after"]
+
+
+def test_a_captured_program_is_pruned_though_it_has_no_layers(tmp_path: Path) -> None:
+    ctx = small.small_context(tmp_path)
+    model = small.small_model()
+    axes = ({0: torch.export.Dim("batch")},)
+    program = torch.export.export(model.module.eval(), ctx.task.example_inputs(ctx.data, 4), dynamic_shapes=axes)
+    torch.export.save(program, tmp_path / "m.pt2")
+    read = load_file(tmp_path / "m.pt2", trust=True)
+    assert isinstance(read, TorchModel)
+    result = Prune(ratio=0.5, train=ONCE).run(replace(model, module=read.module), ctx)
+    assert result.metrics["macs_after"] < 0.5 * result.metrics["macs_before"]
 
 
 def test_a_budget_is_kept_and_its_ratio_recorded(tmp_path: Path) -> None:
