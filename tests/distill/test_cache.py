@@ -16,6 +16,7 @@ from torch import nn
 
 from compressor.context import RunContext, Teacher
 from compressor.data import Augment, Batch
+from compressor.data.unlabeled import Bare
 from compressor.distill import KdSettings, recover
 from compressor.distill.cache import PREFIX, TeacherCache, cached, worth_caching
 from compressor.distill.teachers import Answers, mean_of_teachers
@@ -170,6 +171,8 @@ def test_auto_is_on_where_the_teacher_costs_more_than_the_student(
     assert module_now[0] is pays and "ms" in module_now[1]
     off, why = worth_caching(module, asked, ctx, auto, TRAIN, clock=lambda: now)
     assert not off and "more than 5% of the training" in why
+    unlabeled = replace(ctx, data=replace(ctx.data, train=Bare(ctx.data.train)))
+    assert worth_caching(module, asked, unlabeled, auto, long, clock=lambda: now)[0] is pays
 
 
 def test_features_are_not_cached(tmp_path: Path) -> None:
