@@ -5,6 +5,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, fx, nn
+from torch._ops import OpOverload
 from torch.export import ExportedProgram
 
 aten = torch.ops.aten
@@ -66,7 +67,7 @@ def _respell(graph_module: fx.GraphModule) -> None:
 
 def _is_pure(target: Any, known: frozenset[Any]) -> bool:
     """Whether an operator has a function in ONNX and writes nothing, or is Python's own on sizes."""
-    if not isinstance(target, torch._ops.OpOverload):  # noqa: SLF001 - has no other name
+    if not isinstance(target, OpOverload):
         return getattr(target, "__module__", "") in ("_operator", "math")
     return target in known and not target._schema.is_mutable  # noqa: SLF001 - has no other name
 

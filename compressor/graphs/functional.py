@@ -5,7 +5,10 @@ from collections.abc import Iterator
 from itertools import pairwise
 
 import torch
-from torch import fx
+from torch import Tensor, fx, nn
+from torch._ops import OpOverload
+
+from compressor.graphs.tensors import tensor_at
 
 aten = torch.ops.aten
 INACTIVE = {
@@ -23,6 +26,7 @@ NAMED_PADDING = {
 }
 # What puts a changed part back into what it is a view of.
 SCATTERED = {aten.slice.Tensor: aten.slice_scatter.default, aten.select.int: aten.select_scatter.default}
+NEW = {aten.new_zeros.default, aten.new_ones.default, aten.new_full.default}
 Places = dict[fx.Node, int]
 
 
@@ -53,9 +57,53 @@ def make_functional(graph_module: fx.GraphModule) -> bool:
         if node.target in COPIES or (node.target in INACTIVE and not node.args[2]):
             node.replace_all_uses_with(node.args[0])
             graph.erase_node(node)
+    if any(node.target in SCATTERED.values() for node in graph.nodes):
+        _fold_constants(graph_module)
     graph.eliminate_dead_code()
     graph_module.recompile()
     return whole
+
+
+def _fold_constants(graph_module: fx.GraphModule) -> None:
+    """Keep what is computed from no input and no weight, as Swin's masks are, as buffers."""
+    graph = graph_module.graph
+    known: dict[fx.Node, Tensor] = {}
+    for node in graph.nodes:
+        value = _constant(graph_module, node, known)
+        if value is not None:
+            known[node] = value
+    for number, (node, value) in enumerate(known.items()):
+        if node.op != "get_attr" and any(user not in known for user in node.users):
+            name = f"constant_{number}"
+            graph_module.register_buffer(name, value)
+            with graph.inserting_before(node):
+                kept = graph.get_attr(name)
+            kept.meta.update(node.meta)
+            node.replace_all_uses_with(kept, lambda user: user not in known)
+
+
+def _constant(graph_module: fx.GraphModule, node: fx.Node, known: dict[fx.Node, Tensor]) -> Tensor | None:
+    if node.op == "get_attr":
+        stored = tensor_at(graph_module, str(node.target))
+        # Numbers that are written in the code.
+        return stored if stored is not None and stored.numel() == 1 and not isinstance(stored, nn.Parameter) else None
+    if node.op != "call_function" or not isinstance(node.target, OpOverload):
+        return None
+    given = node.all_input_nodes
+    if node.target in NEW:
+        # Of its first input, only what kind of number it is.
+        given = [other for other in given if other is not node.args[0]]
+        if given or not isinstance(node.meta.get("val"), Tensor):
+            return None
+        kind = node.meta["val"].dtype
+        filled = node.args[2] if node.target is aten.new_full.default else int(node.target is aten.new_ones.default)
+        return torch.full([int(str(size)) for size in node.args[1]], filled, dtype=kind)  # type: ignore[union-attr, arg-type]
+    if not given or not all(other in known for other in given):
+        return None
+    args, kwargs = torch.fx.node.map_arg((node.args, node.kwargs), lambda other: known[other])
+    with torch.no_grad():
+        made = node.target(*args, **kwargs)
+    return made.clone() if isinstance(made, Tensor) else None
 
 
 def _hand_on(graph: fx.Graph, node: fx.Node, place: Places) -> bool:
