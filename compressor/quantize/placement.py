@@ -23,6 +23,7 @@ from compressor.target import Target
 
 SKIPPED = "left out by the setting 'skip'"
 GATE = "a gate on 1x1 maps (squeeze and excitation): a sliver of the compute, and sensitive"
+STORED = "computes from stored values alone, once"
 COMPUTED = "its weight is computed, not stored"
 # A table of fewer rows than this saves no byte worth a rounding error.
 TABLE_ROWS = 64
@@ -132,6 +133,8 @@ def _reason_for_float(node: fx.Node, skip: Sequence[str]) -> str:
     weight = node.args[1]
     if not isinstance(weight, fx.Node) or weight.op != "get_attr":
         return COMPUTED
+    if not sources(node):
+        return STORED
     return GATE if _is_gate(node) else ""
 
 

@@ -213,3 +213,24 @@ def test_four_bits_for_weights_alone() -> None:
 def test_four_bits_are_refused_where_they_are_of_no_use(target: Target, reason: str) -> None:
     with pytest.raises(PlanError, match=reason):
         place(capture(settled(vgg), EXAMPLE), target, weight_bits=4)
+
+
+class Biased(nn.Module):
+    """Adds what a small network makes of a stored table, as Swin V2 does with places."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.register_buffer("table", torch.randn(8, 2))
+        self.bias = nn.Linear(2, 8)
+        self.layer = nn.Linear(8, 8)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        answers: torch.Tensor = self.layer(x) @ self.bias(self.table)
+        return answers
+
+
+@pytest.mark.parametrize("target", [CPU, GPU])
+def test_a_layer_over_stored_values_stays_in_float(target: Target) -> None:
+    spec = place(capture(Biased().eval(), (torch.randn(4, 8),)), target)
+    assert spec.float_layers["bias"].startswith("computes from stored values alone")
+    assert sum(quantizer.role == "weight" for quantizer in spec.quantizers) == 1
