@@ -17,6 +17,7 @@ from torch import Tensor, fx, nn
 from compressor.axes import dynamic_axes
 from compressor.copies import copy_of
 from compressor.errors import DiskFullError, StageError
+from compressor.export.floats import keep_floats
 from compressor.export.half import to_half
 from compressor.export.integers import (
     look_up_integers,
@@ -103,6 +104,7 @@ def write_graph(proto: onnx.ModelProto, form: TorchForm, path: Path, keep: Colle
         look_up_integers(proto)
         if form.spec.scheme == "onnxruntime-cpu":
             store_integer_biases(proto)
+            keep_floats(proto)
         pack_four_bits(proto, narrow)
         if form.spec.rest == "float16":
             to_half(proto)
