@@ -166,7 +166,8 @@ def _to_proto(
             given = simplified(module, inputs, axes) if is_float else module
             said = merged_branches(given)
             program = torch.onnx.export(
-                program_of(given, inputs, axes) if isinstance(given, fx.GraphModule) else given,
+                # Quantizers say what they are in ONNX only while torch.onnx.export itself traces them.
+                program_of(given, inputs, axes) if is_float and isinstance(given, fx.GraphModule) else given,
                 inputs,
                 dynamo=True,
                 opset_version=opset,

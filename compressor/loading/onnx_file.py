@@ -8,10 +8,10 @@ from pydantic import ValidationError
 from compressor.data.tokenizer import engine
 from compressor.errors import InputError, ModelFileError
 from compressor.export.onnx import PREFIX
+from compressor.external_data import check_data_beside
 from compressor.factories.sentence_network import EMBEDDING
 from compressor.models import InputSpec, ModelInfo, OnnxModel, TokenizerSpec
 from compressor.reading import parse_json, read_json, read_text
-from compressor.runners.onnx import check_data_beside
 
 ROUNDED = frozenset({"QuantizeLinear", "DequantizeLinear", "QLinearConv", "QLinearMatMul", "MatMulInteger"})
 MIN_BYTES = 16

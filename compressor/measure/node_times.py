@@ -12,8 +12,9 @@ from typing import Any
 
 import onnxruntime
 
+from compressor.external_data import check_data_beside
 from compressor.runners import Arrays
-from compressor.runners.onnx import PROVIDER, check_data_beside, session_options
+from compressor.runners.onnx import PROVIDER, session_options
 
 CALLS = 20
 KERNEL = "_kernel_time"

@@ -7,10 +7,10 @@ from typing import Any, Self
 
 import numpy as np
 import numpy.typing as npt
-import onnx
 import onnxruntime
 
 from compressor.errors import ModelFileError
+from compressor.external_data import check_data_beside
 from compressor.runners.protocol import Arrays
 
 PROVIDER = "CPUExecutionProvider"
@@ -153,31 +153,6 @@ class OnnxRunner:
             options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_EXTENDED
             options.optimized_model_filepath = str(self._optimized_path)
         return options
-
-
-def check_data_beside(path: Path) -> None:
-    """Weights that a graph keeps in other files must lie beside it.
-
-    Raises:
-        ModelFileError: Not a graph, or such a file is missing, elsewhere, or a link, which the onnx package refuses.
-    """
-    try:
-        graph = onnx.load(path, load_external_data=False).graph
-    except Exception as error:
-        raise ModelFileError(f"{path} is not an ONNX file: {error}", "export it again") from None
-    stored = [tensor for tensor in graph.initializer if tensor.data_location == onnx.TensorProto.EXTERNAL]
-    for place in dict.fromkeys(entry.value for one in stored for entry in one.external_data if entry.key == "location"):
-        data = path.parent / place
-        if Path(place).is_absolute() or ".." in Path(place).parts:
-            raise ModelFileError(f"{path}: its weights are in {place!r}, outside its folder", "export it again")
-        if data.is_symlink():
-            raise ModelFileError(
-                f"{path}: its weights are in {place!r}, which is a symbolic link", "cp -L the folder, and give the copy"
-            )
-        if not data.is_file():
-            raise ModelFileError(
-                f"{path}: its weights are in {place!r}, which isn't there", "copy it from beside the original file"
-            )
 
 
 def session_options(threads: int) -> onnxruntime.SessionOptions:

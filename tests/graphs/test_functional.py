@@ -6,7 +6,6 @@ from torch import Tensor, fx, nn
 
 from compressor.axes import dynamic_axes
 from compressor.errors import PlanError
-from compressor.export.program import program_of
 from compressor.graphs import capture, simplified
 from compressor.graphs.functional import make_functional
 
@@ -82,21 +81,3 @@ def test_what_cannot_be_followed_is_left_to_torch() -> None:
     assert simplified(module, (X,), dynamic_axes((X,), None)) is module
     with pytest.raises(PlanError, match="answers otherwise than the module"):
         capture(module, (X,))
-
-
-def test_a_program_of_known_operators_is_not_taken_apart() -> None:
-    x = torch.randn(2, 3, 8, 8)
-    axes = dynamic_axes((x,), None)
-    plain = nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.Hardswish(), nn.AdaptiveAvgPool2d(1)).eval()
-    graph = simplified(plain, (x,), axes)
-    assert isinstance(graph, fx.GraphModule)
-    program = program_of(graph, (x,), axes)
-    assert isinstance(program, torch.export.ExportedProgram)
-    assert program.run_decompositions() is program
-    assert torch.allclose(program.module()(x), plain(x), atol=1e-6)
-    # A BatchNorm that nothing beside it takes in has no function of its own.
-    alone = simplified(nn.Sequential(nn.BatchNorm2d(3), nn.ReLU()).eval(), (x,), axes)
-    assert isinstance(alone, fx.GraphModule)
-    program = program_of(alone, (x,), axes)
-    assert isinstance(program, torch.export.ExportedProgram)
-    assert program.run_decompositions() is not program

@@ -7,8 +7,6 @@ import pytest
 from onnx import TensorProto, helper
 
 from compressor.errors import ModelFileError
-from compressor.loading.onnx_file import load_onnx
-from compressor.measure.node_times import node_times
 from compressor.models import OnnxModel
 from compressor.runners import OnnxRunner
 
@@ -116,19 +114,3 @@ def test_inputs_and_answers_of_other_kinds_are_named(
     path = saved(tmp_path / "m.onnx", TensorProto.FLOAT, given, out, shape, node)
     with OnnxRunner(path) as runner, pytest.raises(ModelFileError, match=said):
         runner.infer((np.ones((3, 2), np.float32),))
-
-
-def test_weights_in_other_files_are_beside_the_graph(trained_onnx: OnnxModel, tmp_path: Path) -> None:
-    path, data = tmp_path / "m.onnx", tmp_path / "weights.data"
-    model = onnx.load(trained_onnx.path)
-    onnx.save(model, path, save_as_external_data=True, location="weights.data", size_threshold=100)
-    inputs = np.zeros((1, 1, 8, 8), np.float32)
-    with OnnxRunner(path) as runner, OnnxRunner(trained_onnx.path) as whole:
-        np.testing.assert_array_equal(runner.infer((inputs,)), whole.infer((inputs,)))
-    data.rename(tmp_path / "elsewhere")
-    with pytest.raises(ModelFileError, match="which isn't there"), OnnxRunner(path):
-        pass
-    data.symlink_to(tmp_path / "elsewhere")
-    for use in (OnnxRunner(path).__enter__, lambda: load_onnx(path), lambda: node_times(path, [(inputs,)])):
-        with pytest.raises(ModelFileError, match="which is a symbolic link"):
-            use()
