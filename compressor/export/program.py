@@ -16,7 +16,6 @@ SPELT: dict[Any, Any] = {
     aten.__and__.Tensor: aten.bitwise_and.Tensor,
     aten.__or__.Tensor: aten.bitwise_or.Tensor,
 }
-CASTS = (aten.to.dtype, aten.to.dtype_layout)
 CHECKS = (aten._assert_tensor_metadata.default,)  # noqa: SLF001 - has no other name
 ALL = ([1, 1], 1)
 
