@@ -7,17 +7,19 @@ import onnx
 from compressor.errors import ModelFileError
 
 
-def check_data_beside(path: Path) -> None:
-    """Weights that a graph keeps in other files must lie beside it.
+def read_graph(path: Path) -> onnx.ModelProto:
+    """A file from outside without its weights in other files, which must lie beside it.
+
+    Called once, where such a file is first opened: parsing one takes as long as its weights are large.
 
     Raises:
         ModelFileError: Not a graph, or such a file is missing, elsewhere, or a link, which the onnx package refuses.
     """
     try:
-        graph = onnx.load(path, load_external_data=False).graph
+        proto = onnx.load(path, load_external_data=False)
     except Exception as error:
         raise ModelFileError(f"{path} is not an ONNX file: {error}", "export it again") from None
-    stored = [tensor for tensor in graph.initializer if tensor.data_location == onnx.TensorProto.EXTERNAL]
+    stored = [tensor for tensor in proto.graph.initializer if tensor.data_location == onnx.TensorProto.EXTERNAL]
     for place in dict.fromkeys(entry.value for one in stored for entry in one.external_data if entry.key == "location"):
         data = path.parent / place
         if Path(place).is_absolute() or ".." in Path(place).parts:
@@ -30,3 +32,4 @@ def check_data_beside(path: Path) -> None:
             raise ModelFileError(
                 f"{path}: its weights are in {place!r}, which isn't there", "copy it from beside the original file"
             )
+    return proto

@@ -16,6 +16,7 @@ import onnxruntime
 from onnx import NodeProto, TensorProto
 
 from compressor.errors import ModelFileError
+from compressor.external_data import read_graph
 from compressor.measure.node_times import Events, kernel_events, milliseconds_of
 from compressor.runners import Arrays
 from compressor.runners.onnx import PROVIDER, session_options
@@ -95,12 +96,11 @@ def costs_of(path: Path, inputs: Sequence[Arrays], threads: int = 1) -> Costs:
     Raises:
         ModelFileError: ONNX Runtime can't load or run the file.
     """
+    model = read_graph(path)
     with tempfile.TemporaryDirectory() as folder:
         optimized = Path(folder) / "optimized.onnx"
         try:
             events = kernel_events(path, inputs, threads, CALLS, seconds=SECONDS, optimized=optimized)
-        except ModelFileError:
-            raise
         except Exception as error:
             reason = str(error).strip().partition("\n")[0]
             raise ModelFileError(f"ONNX Runtime can't run {path}: {reason}", "compress measure the file") from error
@@ -113,7 +113,6 @@ def costs_of(path: Path, inputs: Sequence[Arrays], threads: int = 1) -> Costs:
             readers[name].append(node)
         producers.update(dict.fromkeys(node.proto.output, node))
     whole = _call(path, inputs, threads)
-    model = onnx.load(path, load_external_data=False)
     return Costs(path, model, graph, nodes, whole, producers, dict(readers))
 
 

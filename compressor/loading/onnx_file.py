@@ -8,7 +8,7 @@ from pydantic import ValidationError
 from compressor.data.tokenizer import engine
 from compressor.errors import InputError, ModelFileError
 from compressor.export.onnx import PREFIX
-from compressor.external_data import check_data_beside
+from compressor.external_data import read_graph
 from compressor.factories.sentence_network import EMBEDDING
 from compressor.models import InputSpec, ModelInfo, OnnxModel, TokenizerSpec
 from compressor.reading import parse_json, read_json, read_text
@@ -23,13 +23,9 @@ def load_onnx(path: Path) -> OnnxModel:
     Raises:
         ModelFileError: Not an ONNX file, or its metadata doesn't fit.
     """
-    try:
-        proto = onnx.load(path, load_external_data=False)
-        if path.stat().st_size < MIN_BYTES or not proto.graph.node:
-            raise ValueError("it has no graph")
-    except Exception as error:
-        raise ModelFileError(f"{path} is not an ONNX file: {error}", "export it again") from None
-    check_data_beside(path)
+    proto = read_graph(path)
+    if path.stat().st_size < MIN_BYTES or not proto.graph.node:
+        raise ModelFileError(f"{path} is not an ONNX file: it has no graph", "export it again")
     try:
         info = _info(proto)
     except (InputError, ValueError, TypeError, KeyError, AttributeError, ValidationError) as error:

@@ -12,7 +12,6 @@ from typing import Any
 
 import onnxruntime
 
-from compressor.external_data import check_data_beside
 from compressor.runners import Arrays
 from compressor.runners.onnx import PROVIDER, session_options
 
@@ -67,11 +66,7 @@ def kernel_events(
         calls: How often at the most.
         seconds: After them no other call is begun.
         optimized: Where the graph that it runs is written; None for nowhere.
-
-    Raises:
-        ModelFileError: Not a graph, or its weights aren't beside it.
     """
-    check_data_beside(path)
     options = session_options(threads)
     options.enable_profiling = True
     if optimized is not None:

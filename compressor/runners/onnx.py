@@ -10,7 +10,6 @@ import numpy.typing as npt
 import onnxruntime
 
 from compressor.errors import ModelFileError
-from compressor.external_data import check_data_beside
 from compressor.runners.protocol import Arrays
 
 PROVIDER = "CPUExecutionProvider"
@@ -119,7 +118,6 @@ class OnnxRunner:
         """
         if not self._path.is_file():
             raise ModelFileError(f"no ONNX file at {self._path}", "check the path")
-        check_data_beside(self._path)
         try:
             self._session = self._open(self._options())
             if self._session.get_modelmeta().custom_metadata_map.get("compressor.scheme") == "tensorrt":
