@@ -28,6 +28,8 @@ SCALES = ("scaling", "scale")
 PLACE = "layer_idx"
 # How much more a manifest may describe than its file stores: tied tensors, and a little.
 MOST_GROWTH, SMALL = 4, 10_000_000
+# Numbers of a sample, whose size is the file's own word; a picture of 4096 pixels has 50 million.
+LARGEST_CALL = 60_000_000
 
 _Side = Annotated[int, Field(strict=True, ge=0, le=2**40)]
 _Count = Annotated[int, Field(strict=True, ge=-(2**40), le=2**40)]
@@ -126,11 +128,10 @@ def _computed_otherwise(module: nn.Module, manifest: Mapping[str, Any]) -> list[
 
 def _call(module: nn.Module, specs: Sequence[InputSpec]) -> None:
     """Call a network with one sample of nothing; what goes wrong is of no interest here."""
-    if any(side < 1 for spec in specs for side in spec.shape):
+    if any(side < 1 for spec in specs for side in spec.shape) or sum(math.prod(s.shape) for s in specs) > LARGEST_CALL:
         return
-    nothing = [torch.zeros(1, *spec.shape, dtype=getattr(torch, spec.dtype)) for spec in specs]
     with torch.no_grad(), contextlib.suppress(Exception):
-        module.eval()(*nothing)
+        module.eval()(*(torch.zeros(1, *spec.shape, dtype=getattr(torch, spec.dtype)) for spec in specs))
 
 
 def _check_kind(manifest: Mapping[str, Any], where: str) -> None:

@@ -161,3 +161,6 @@ def test_what_a_network_computes_in_its_first_call_is_computed_again() -> None:
     assert torch.equal(found.places, used.places)
     with pytest.raises(ModelFileError, match="isn't saved but computed by the factory"):
         apply_shapes(Places(), manifest_of(used), specs=(InputSpec(shape=(4,)),))
+    # What a stranger's file calls its input's size is not believed.
+    with pytest.raises(ModelFileError, match="isn't saved but computed by the factory"):
+        apply_shapes(Places(), manifest_of(used), specs=(InputSpec(shape=(2**12, 2**12, 2**12)),))

@@ -83,7 +83,7 @@ class OnnxRunner:
             raise ModelFileError(
                 f"ONNX Runtime can't run {self._path}: {reason}", "data of the sizes that it was exported for"
             ) from error
-        if not (isinstance(answers, np.ndarray) and np.issubdtype(answers.dtype, np.floating)):
+        if not (isinstance(answers, np.ndarray) and answers.dtype.kind == "f"):
             kind = getattr(answers, "dtype", type(answers).__name__)
             raise ModelFileError(
                 f"{self._path} gives {kind}, wanted a number for each answer as its first output",
