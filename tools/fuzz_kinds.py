@@ -77,9 +77,9 @@ def _huggingface(folder: Path) -> None:
 
 def spoiled_json(rng: Rng, content: Any) -> str:
     """A JSON text with one or two of its values replaced, removed or nested."""
-    content = json.loads(json.dumps(content))
     for _ in range(int(rng.integers(1, 3))):
-        content = _replaced(rng, content)
+        # A copy each time: the second may put something into what the first put in, which all inputs share.
+        content = _replaced(rng, json.loads(json.dumps(content)))
     text = json.dumps(content)
     brackets = ("[" * 10**5 + "]" * 10**5) if rng.random() < 0.5 else '{"a":' * 10**5 + "1" + "}" * 10**5
     return text.replace('"DEEP"', brackets).replace('"package.module:factory"', "9" * 5000)
