@@ -11,7 +11,7 @@ from compressor.data.unlabeled import only_labelled
 from compressor.distill.cache import cached, worth_caching
 from compressor.distill.objective import Distillation, labels_only
 from compressor.distill.settings import KdSettings
-from compressor.training import FitResult, TrainSettings, evaluate, fit
+from compressor.training import FitResult, TrainSettings, fit
 from compressor.training.checkpoint import put_back
 
 
@@ -23,7 +23,7 @@ def recover(
     *,
     name: str = "recover",
     before_epoch: Callable[[int], None] | None = None,
-    keep_better_start: bool = False,
+    start_score: float | None = None,
 ) -> FitResult:
     """Train a network in place against the run's teachers, or on labels alone where there are none.
 
@@ -36,20 +36,19 @@ def recover(
         kd: alpha and temperature.
         name: One per training within a stage.
         before_epoch: See ``training.fit``.
-        keep_better_start: Put the starting weights back if no epoch reaches their validation score; the
-            result's ``best_epoch`` is then -1. A trained network can lose more to a few steps at a high
-            learning rate than they win back.
+        start_score: What the module scores on validation as it is: where no epoch reaches that, its weights
+            are put back, and the result's ``best_epoch`` is -1. A trained network can lose more to a few
+            steps at a high learning rate than they win back. None keeps the best epoch whatever it scores.
     """
-    if not keep_better_start:
+    if start_score is None:
         return _fit(module, ctx, train, kd, name, before_epoch)
     start = {key: value.detach().clone() for key, value in module.state_dict().items()}
-    before = evaluate(module.to(ctx.device), ctx).value
     result = _fit(module, ctx, train, kd, name, before_epoch)
-    improved = result.score >= before if ctx.task.higher_is_better else result.score <= before
+    improved = result.score >= start_score if ctx.task.higher_is_better else result.score <= start_score
     if improved:
         return result
     put_back(module, start)
-    return replace(result, best_epoch=-1, score=before)
+    return replace(result, best_epoch=-1, score=start_score)
 
 
 def _fit(

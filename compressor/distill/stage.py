@@ -101,7 +101,8 @@ class Distill(Stage):
             chosen.model,
             [f"student: {chosen.reason}", *describe(chosen.model.module, ctx, self.kd)],
             trainings=trainings,
-            forwards=(trainings * self.train.epochs + 2) * len(ctx.data.validation),
+            # And once before the first epoch, or of each generation for the mean of their answers.
+            forwards=(trainings * self.train.epochs + self.generations) * len(ctx.data.validation),
         )
 
     def run(self, model: TorchModel, ctx: RunContext) -> StageResult:
@@ -116,7 +117,7 @@ class Distill(Stage):
             shared = inherit(student.module, model.module)
             notes.append(f"{shared} weight tensors of the student start from the reference's")
         before = evaluate(student.module.to(ctx.device), ctx).value
-        result = recover(student.module, ctx, self.train, self.kd, name="distill", keep_better_start=True)
+        result = recover(student.module, ctx, self.train, self.kd, name="distill", start_score=before)
         if result.best_epoch < 0:
             notes.append("no epoch beat the weights that the student started from on validation: they were kept")
         metrics = {

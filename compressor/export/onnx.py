@@ -166,8 +166,7 @@ def _to_proto(
             given = simplified(module, inputs, axes) if is_float else module
             said = merged_branches(given)
             program = torch.onnx.export(
-                # Quantizers say what they are in ONNX only while torch.onnx.export itself traces them.
-                program_of(given, inputs, axes) if is_float and isinstance(given, fx.GraphModule) else given,
+                program_of(given, inputs, axes) if isinstance(given, fx.GraphModule) else given,
                 inputs,
                 dynamo=True,
                 opset_version=opset,

@@ -1,6 +1,7 @@
 """A captured graph as a program that torch's ONNX exporter takes over as it is."""
 
 import functools
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -30,18 +31,21 @@ def program_of(
     went in.
 
     Args:
-        graph_module: From ``compressor.graphs``; changed in place: some operators are spelt otherwise.
+        graph_module: From ``compressor.graphs``, or one with quantizers; left untouched.
         inputs: One call's.
         axes: Those of any size.
 
     Returns:
         The program, or the graph itself where it can't be exported: who exports it says why.
     """
-    _respell(graph_module)
+    captures = _exporting(functools.partial(torch.export.export, graph_module, inputs, dynamic_shapes=axes))
+    if captures is None:
+        return graph_module
     try:
-        program = torch.export.export(graph_module, inputs, dynamic_shapes=axes)
+        program = captures()
     except Exception:  # whatever torch can't capture
         return graph_module
+    _respell(program.graph_module)
     known = _functions()
     called = [node.target for node in program.graph.nodes if node.op == "call_function"]
     if all(_is_pure(target, known) for target in called):
@@ -69,6 +73,19 @@ def _is_pure(target: Any, known: frozenset[Any]) -> bool:
     if not isinstance(target, OpOverload):
         return getattr(target, "__module__", "") in ("_operator", "math")
     return target in known and not target._schema.is_mutable  # noqa: SLF001 - has no other name
+
+
+def _exporting(captures: Callable[[], ExportedProgram]) -> Callable[[], ExportedProgram] | None:
+    """The same while ``torch.onnx.is_in_onnx_export()`` holds: quantizers say only then what they are in ONNX.
+
+    None where this torch has no such switch.
+    """
+    try:
+        from torch.onnx._internal.exporter import _flags
+
+        return _flags.set_onnx_exporting_flag(captures)
+    except (ImportError, AttributeError):
+        return None
 
 
 @functools.cache

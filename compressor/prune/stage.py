@@ -91,7 +91,7 @@ class Prune(Stage):
         little = self._little(asked / total, 1 - _channels(trial, by_blocks) / total, report.kept) if ratio else []
         layers = len(report.removed.keys() - {STREAM})
         notes = [*_nonempty(said), *little, f"{layers} layers can lose channels", f"left alone: {_listed(report.kept)}"]
-        scored = (self.train.epochs + 2 + 2 * self.steps) * len(ctx.data.validation)
+        scored = (self.train.epochs + 1 + self.steps) * len(ctx.data.validation)
         return Rehearsal(
             TorchModel(trial, narrowed(model.info, trial), model.builder),
             [*_of_width(report), *notes, *describe(trial, ctx, self.kd)],
@@ -119,12 +119,13 @@ class Prune(Stage):
                 notes += _of_width(report)
                 kept = {name: why for name, why in report.kept.items() if step == 0 or name in kept}
                 reestimate_batchnorm(module, ctx)
-                metrics.setdefault("validation_pruned", evaluate(module, ctx).value)
+                pruned = evaluate(module, ctx).value
+                metrics.setdefault("validation_pruned", pruned)
                 if step == self.steps - 1:
                     notes += self._little(asked / total, 1 - _channels(module, by_blocks) / total, kept)
                     notes.append(f"left alone: {_listed(kept)}")
                 name = "recover" if self.steps == 1 else f"recover-{step + 1}"
-                result = recover(module, ctx, self._share(step), self.kd, name=name, keep_better_start=True)
+                result = recover(module, ctx, self._share(step), self.kd, name=name, start_score=pruned)
                 if result.best_epoch < 0:
                     notes.append(f"{name}: no epoch beat the pruned network on validation: it was kept as it was")
                 metrics["validation_recovered"] = result.score

@@ -62,7 +62,7 @@ class Vocabulary(Stage):
             said.append(f"{rank_of(network, self.rank)} numbers a token are stored in place of {width}")
         copied = replace(model, module=copy_of(model.module))
         smaller, _ = self._shrink(copied, ctx, spec, kept, lambda *_: None)
-        epochs = self.train.epochs + 1 if self.train else 0
+        epochs = self.train.epochs if self.train else 0
         scored = 2 + (self.rank is not None) + epochs
         return Rehearsal(smaller, said, trainings=int(epochs > 0), forwards=scored * len(ctx.data.validation))
 
@@ -88,7 +88,8 @@ class Vocabulary(Stage):
         }
         notes = []
         if self.train is not None:
-            result = recover(smaller.module, own, self.train, self.kd, name="recover", keep_better_start=True)
+            score = metrics.get("validation_factorized", metrics["validation_trimmed"])
+            result = recover(smaller.module, own, self.train, self.kd, name="recover", start_score=score)
             metrics |= {"validation_recovered": result.score, "steps": result.steps, "history": result.history}
             if result.best_epoch < 0:
                 notes.append("no epoch beat the trimmed network on validation: it was kept as it was")

@@ -28,7 +28,7 @@ def test_a_better_start_is_put_back(tmp_path: Path) -> None:
     start = {key: value.clone() for key, value in module.state_dict().items()}
     before = evaluate(module, ctx).value
     control = replace(ctx, teachers=())
-    result = recover(module, control, VIOLENT, KdSettings(), keep_better_start=True)
+    result = recover(module, control, VIOLENT, KdSettings(), start_score=before)
     assert result.history[0]["score"] < before
     assert (result.best_epoch, result.score) == (-1, before)
     assert all(torch.equal(module.state_dict()[key], value) for key, value in start.items())

@@ -104,8 +104,7 @@ def test_the_textbook_network_trains_from_images_in_any_order(
     monkeypatch.setattr(layout, "has_bf16_kernels", lambda device: kernels)
     module = Textbook(channels)
     ctx = context(tmp_path, module, images(channels, hwc))
-    evaluate(module, ctx)
-    recover(module, ctx, TRAIN, KdSettings(), keep_better_start=True)
+    recover(module, ctx, TRAIN, KdSettings(), start_score=evaluate(module, ctx).value)
     decided = ctx.decisions.read()["recover.channels_last"]
     assert decided["value"] is False and decided["setting"] == "train.channels_last"
     assert ("view" if kernels else "bf16") in decided["reason"]
