@@ -59,7 +59,7 @@ def _short_timings(request: pytest.FixtureRequest) -> Iterator[None]:
     from compressor.quantize import measured
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(latency, "SECONDS", 0.2)
+        patch.setattr(latency, "SECONDS", 0.1)
         patch.setattr(measured, "SECONDS_EACH", 0.2)
         yield
 

@@ -70,7 +70,7 @@ def hurry() -> None:
     """Timings of a fraction of their length, and torch's table of translations made once: what a row tells stays."""
     once: Any = functools.cache(vars(ONNXRegistry)["from_torchlib"].__func__)
     setattr(ONNXRegistry, "from_torchlib", classmethod(once))  # noqa: B010
-    latency.SECONDS, measured.SECONDS_EACH, measured.SECONDS = 0.5, 0.5, 8.0
+    latency.SECONDS, measured.SECONDS_EACH, measured.SECONDS = 0.25, 0.5, 8.0
     estimate.PROBE_SECONDS = 1.0
 
 

@@ -15,8 +15,8 @@ from compressor.report import Latency
 from compressor.runners import Arrays, OnnxRunner, Runner, arrays_of
 
 WARM_UP_RUNS = 3
-# For all runners together; slow ones take longer, since each block runs at least once.
-SECONDS = 2.5
+# For each runner; slow ones take longer, since each block runs at least once.
+SECONDS = 1.25
 MOST_RUNS_PER_BLOCK = 500
 # Of the test split, evenly spread.
 TIMED_TEXTS = 32
@@ -40,7 +40,7 @@ def interleaved_latency(
 ) -> list[Latency]:
     """Time runners in blocks, A B then B A and so on, on the same samples.
 
-    Every runner gets an equal share of ``seconds``, hence a fast one more runs. The first call of a
+    Every runner gets equal time, hence a fast one more runs. The first call of a
     block isn't counted: it finds the caches full of another network.
 
     Args:
@@ -48,7 +48,7 @@ def interleaved_latency(
         inputs: Per runner what it is called with in turn, at the batch size that the device will see: one
             call's inputs, or several where samples differ in length.
         threads: Torch is held to as many; ONNX Runtime's sessions are made with theirs.
-        seconds: For all runners together; None for ``SECONDS``.
+        seconds: For all runners together; None for ``SECONDS`` each.
         blocks: How many for each runner.
         clock: Seconds.
 
@@ -57,7 +57,7 @@ def interleaved_latency(
     """
     timed = [_Times() for _ in runners]
     with _quiet_machine(threads):
-        share = (SECONDS if seconds is None else seconds) / blocks / len(runners)
+        share = (SECONDS if seconds is None else seconds / len(runners)) / blocks
         calls = list(zip(runners, inputs, strict=True))
         counts = [_runs_per_block(runner, own, share, clock) for runner, own in calls]
         for block in range(blocks):

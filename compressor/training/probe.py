@@ -1,5 +1,6 @@
 """What may be spent on a timing that decides something about a training, and how steps are timed within it."""
 
+import itertools
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -16,6 +17,8 @@ MOST_SECONDS = 20.0
 # Samples: two small parts of a batch tell what a call costs and what a sample does; below LEAST nothing is compared.
 SMALL, LEAST = 4, 16
 ROUNDS = 3
+# Works that are so far apart in both of the first two rounds aren't called again.
+CLEAR = 1.5
 
 Clock = Callable[[], float]
 
@@ -111,15 +114,26 @@ def time_steps(
             return Timing(rough, compared=False)
         times: dict[str, list[float]] = {name: [] for name in works}
         part = _part(batch, affordable[0], layout, ctx)
-        for _ in range(ROUNDS + 1):
+        for done in range(ROUNDS + 1):
             for name, work in works.items():
                 times[name].append(_seconds(work, part, ctx.device, allowance.clock))
                 if allowance.left(min(rough.values())) < 0:
                     return Timing(rough, compared=False)
+            if done == 1 and _are_clear(list(times.values())):
+                break
     seconds = {name: median(taken[1:]) for name, taken in times.items()}
     if affordable[0] < size:
         seconds = {name: taken * rough[name] / _at(lines[name], affordable[0]) for name, taken in seconds.items()}
     return Timing(seconds, compared=True)
+
+
+def _are_clear(times: list[list[float]]) -> bool:
+    """Whether several works' times are far apart, and in the same order in every round."""
+    ordered = sorted(times)
+    neighbours = itertools.pairwise(ordered)
+    return all(
+        CLEAR * mine < other for faster, slower in neighbours for mine, other in zip(faster, slower, strict=True)
+    )
 
 
 def seconds_of(

@@ -19,12 +19,12 @@ class Works:
     """Kinds of work of which each call takes some seconds, and each sample of it some more."""
 
     def __init__(self, **costs: tuple[float, float]) -> None:
-        self.costs, self.now, self.sizes = costs, 0.0, set[int]()
+        self.costs, self.now, self.sizes = costs, 0.0, list[int]()
 
     def time(self, ctx: RunContext, steps: float, most: float = 20.0) -> Timing:
         def work(call: float, sample: float) -> Callable[[Batch], None]:
             def done(batch: Batch) -> None:
-                self.sizes.add(len(batch.labels))
+                self.sizes.append(len(batch.labels))
                 self.now += call + sample * len(batch.labels)
 
             return done
@@ -39,6 +39,13 @@ def test_a_long_training_is_timed_on_whole_batches(tmp_path: Path) -> None:
     timing = works.time(small.small_context(tmp_path), steps=10_000)
     assert timing.compared and timing.seconds == pytest.approx({"one": 0.064, "other": 0.128})
     assert BATCH in works.sizes
+
+
+@pytest.mark.parametrize(("other", "calls"), [(0.0011, 4), (0.0014, 4), (0.0016, 2), (0.0001, 2)])
+def test_what_is_clear_is_not_timed_again(tmp_path: Path, other: float, calls: int) -> None:
+    works = Works(one=(0.0, 0.001), other=(0.0, other))
+    assert works.time(small.small_context(tmp_path), steps=10_000).compared
+    assert works.sizes.count(BATCH) == 2 * calls
 
 
 @pytest.mark.parametrize("steps", [30, 100, 300, 1000, 100_000])
