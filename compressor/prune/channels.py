@@ -2,10 +2,11 @@
 
 import contextlib
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import torch
 from torch import Tensor, nn
 
 from compressor.errors import PlanError
@@ -26,7 +27,7 @@ def prune_channels(
     example_inputs: tuple[Tensor, ...],
     ratio: float,
     *,
-    importance: Importance = "magnitude",
+    importance: Importance | Mapping[str, Tensor] = "magnitude",
     scope: str = "local",
     round_to: int = 8,
     ignored: Sequence[str] = (),
@@ -42,7 +43,7 @@ def prune_channels(
         module: Pruned in place; gradients are needed first for ``importance="taylor"``.
         example_inputs: One call's inputs, on the module's device.
         ratio: Removed of each layer's channels, 0 < ratio < 1.
-        importance: How channels are ranked.
+        importance: How channels are ranked, or what ``worth_to_readers`` found.
         scope: ``local`` removes the ratio from every layer, ``global`` over all layers together.
         round_to: Channel counts are multiples of this, where a layer has so many.
         ignored: Names of further layers to leave alone.
@@ -51,11 +52,15 @@ def prune_channels(
     Raises:
         PlanError: The network can't be called with these inputs.
     """
+    for parameter in module.parameters():
+        # In another memory layout torch computes with other operators, and a cut would undo it. Of one channel
+        # both layouts are contiguous, and the strides tell them apart all the same.
+        parameter.data = parameter.data.clone(memory_format=torch.contiguous_format)
     with followed(module, "name the layers in prune.skip"):
         trace = traced(module, example_inputs)
         for name in ignored:
             for path, tensor_axes in trace.tensors.items():
-                if path.startswith(f"{name}."):
+                if path == name or path.startswith(f"{name}."):
                     trace.labels.fix(_rows(module, path, tensor_axes), "set in skip")
         before = _channels(module, trace, np.zeros(len(trace.labels.parents), bool))
         found = Followed(trace)
@@ -65,7 +70,8 @@ def prune_channels(
         parameter.grad = None
     gone = gone[trace.labels.roots(np.arange(len(gone)))]
     after = _channels(module, trace, gone)
-    return PruneReport(before, after, _kept(module, trace, gone, before, after, round_to))
+    kept = _kept(module, trace, gone, before, after, round_to)
+    return PruneReport(before, after, kept, _staying(module, trace, gone))
 
 
 def _rows(module: nn.Module, name: str, axes: tuple[Axis, ...]) -> Axis:
@@ -99,6 +105,18 @@ def _written(module: nn.Module, trace: Trace) -> dict[str, Ids]:
 
 def _channels(module: nn.Module, trace: Trace, gone: Mask) -> dict[str, int]:
     return {name: int(stays(trace, axis, gone).sum()) for name, axis in _written(module, trace).items()}
+
+
+def _staying(module: nn.Module, trace: Trace, gone: Mask) -> dict[str, Tensor]:
+    """Of every weight that lost outputs, which of them it still has."""
+    found: dict[str, Tensor] = {}
+    for name, axes in trace.tensors.items():
+        rows = _rows(module, name, axes)
+        if len(axes) > 1 and isinstance(rows, np.ndarray):
+            mask = stays(trace, rows, gone)
+            if not mask.all():
+                found[name] = torch.from_numpy(np.flatnonzero(mask))
+    return found
 
 
 def _kept(

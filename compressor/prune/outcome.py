@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass, field
 
+from torch import Tensor
+
 
 @dataclass(frozen=True, slots=True)
 class PruneReport:
@@ -11,11 +13,13 @@ class PruneReport:
         before: Output channels per layer, heads per attention block, before.
         after: The same, after.
         kept: Layers that were left alone, with the reason.
+        stays: By a weight's name which of its layer's outputs it still makes, where it lost some.
     """
 
     before: dict[str, int]
     after: dict[str, int]
     kept: dict[str, str] = field(default_factory=dict)
+    stays: dict[str, Tensor] = field(default_factory=dict)
 
     @property
     def removed(self) -> dict[str, int]:

@@ -3,7 +3,7 @@
 from typing import Any, ClassVar, Literal
 
 from pydantic import Field, model_validator
-from torch import nn
+from torch import Tensor, nn
 
 from compressor.context import RunContext
 from compressor.copies import copy_of
@@ -17,6 +17,7 @@ from compressor.prune.configuration import narrowed, width_step
 from compressor.prune.importance import Importance, accumulate_gradients
 from compressor.prune.outcome import PruneReport
 from compressor.prune.reconstruction import second_moments
+from compressor.prune.refit import forward_on, refit, worth_to_readers
 from compressor.prune.transformers import is_transformer, prune_blocks, readers, width_in_blocks
 from compressor.prune.width import HINT, STREAM, prune_width
 from compressor.stage import Rehearsal, Stage, StageResult
@@ -49,8 +50,8 @@ class Prune(Stage):
     )
     importance: Importance = Field(
         default="magnitude",
-        description="which channels go first; 'reconstruction', for transformers, keeps heads and neurons that can "
-        "stand in for the rest, and fits what reads them; random is the control",
+        description="which channels go first; 'reconstruction' takes those whose loss the layers that read them feel "
+        "least, and fits these to fewer: for little or foreign data; random is the control",
     )
     scope: Literal["local", "global"] = Field(
         default="local", description="the ratio holds in every layer, or over all layers together"
@@ -82,6 +83,8 @@ class Prune(Stage):
         # Already within the budget nothing is removed; that something could be is of no interest then.
         trial = copy_of(model.module)
         report = self._prune(trial, ratio, ctx, model.info) if ratio else PruneReport({}, {})
+        if report.stays and self.importance == "reconstruction":
+            self._refit(trial, copy_of(model.module), report, ctx)
         inputs = ctx.task.example_inputs(ctx.data, 2)
         trial.eval()(*inputs)
         if ratio and not report.removed:
@@ -113,12 +116,17 @@ class Prune(Stage):
         if ratio:
             by_blocks = is_transformer(module, tuple(tensor.to(ctx.device) for tensor in inputs))
             total, asked = _channels(module, by_blocks), self._asked(module, ratio, by_blocks)
+            fits = self.importance == "reconstruction" and not by_blocks
             kept: dict[str, str] = {}
             for step in range(self.steps):
+                whole = copy_of(module) if fits else None
                 report = self._prune(module, ratio, ctx, model.info, step)
                 notes += _of_width(report)
                 kept = {name: why for name, why in report.kept.items() if step == 0 or name in kept}
-                reestimate_batchnorm(module, ctx)
+                if whole is not None:
+                    notes.append(self._refit(module, whole, report, ctx))
+                else:
+                    reestimate_batchnorm(module, ctx)
                 pruned = evaluate(module, ctx).value
                 metrics.setdefault("validation_pruned", pruned)
                 if step == self.steps - 1:
@@ -169,16 +177,15 @@ class Prune(Stage):
         if not is_transformer(module, inputs):
             if self.width:
                 raise PlanError(f"prune.width is for transformers: {type(module).__name__} is none", HINT)
+            ranking: Importance | dict[str, Tensor] = self.importance
             if self.importance == "reconstruction":
-                raise PlanError(
-                    f"prune.importance = 'reconstruction' is for transformers: {type(module).__name__} is none",
-                    "magnitude, or taylor",
-                )
+                # What a trial is asked for, sizes, is the same by any ranking.
+                ranking = "magnitude" if step is None else worth_to_readers(module.eval(), forward_on(ctx))
             return prune_channels(
                 module,
                 inputs,
                 part(ratio),
-                importance=self.importance,
+                importance=ranking,
                 scope=self.scope,
                 round_to=round_to,
                 ignored=self.skip,
@@ -211,6 +218,10 @@ class Prune(Stage):
             module, heads=part(heads), neurons=part(neurons), round_to=round_to, ignored=self.skip, **ranked
         )
         return PruneReport(wide.before | blocks.before, wide.after | blocks.after, blocks.kept)
+
+    def _refit(self, module: nn.Module, whole: nn.Module, report: PruneReport, ctx: RunContext) -> str:
+        fitted = refit(module.eval(), whole.to(ctx.device).eval(), report.stays, forward_on(ctx))
+        return f"{len(fitted)} layers were fitted to what they made before"
 
     def _shares(self, ratio: float) -> tuple[float, float]:
         """Of a transformer's heads and of its neurons."""

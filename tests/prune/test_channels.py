@@ -100,6 +100,18 @@ def test_flags_and_modes_are_restored() -> None:
     assert module[3].out_channels == 16
 
 
+@pytest.mark.parametrize("channels", [1, 3])
+def test_a_network_that_lies_channels_last_is_pruned_as_any(channels: int) -> None:
+    torch.manual_seed(0)
+    module = nn.Sequential(
+        nn.Conv2d(channels, 16, 3), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(16, 4)
+    )
+    module.to(memory_format=torch.channels_last)
+    report = prune_channels(module, (torch.randn(2, channels, 8, 8),), 0.5)
+    assert report.removed == {"0": 8}
+    assert report.stays["0.weight"].shape == (8,)
+
+
 def test_global_scope_takes_more_where_less_matters() -> None:
     module = plain()
     with torch.no_grad():

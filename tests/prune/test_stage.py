@@ -11,13 +11,15 @@ from pydantic import ValidationError
 from torch import nn
 
 from compressor.blocks import attentions, feed_forwards
+from compressor.copies import copy_of
 from compressor.distill import KdSettings
+from compressor.distill.objective import labels_only
 from compressor.errors import PlanError, StageError
 from compressor.loading import load_file
 from compressor.models import ModelInfo, TorchModel
 from compressor.prune.stage import Prune
 from compressor.target import Target
-from compressor.training import TrainSettings
+from compressor.training import TrainSettings, fit
 
 ONCE = TrainSettings(epochs=2, batch_size=64, precision="fp32", crop=0)
 
@@ -137,10 +139,22 @@ def test_heads_and_neurons_that_the_others_can_stand_in_for(tmp_path: Path, step
     assert {pair.neurons for pair in feed_forwards(result.model.module)} == {16}
 
 
-def test_reconstruction_is_of_heads_and_neurons_alone(tmp_path: Path) -> None:
-    stage = Prune(ratio=0.5, importance="reconstruction", train=ONCE)
-    with pytest.raises(PlanError, match="'reconstruction' is for transformers: "):
-        stage.rehearse(small.small_model(), small.small_context(tmp_path))
+@pytest.mark.parametrize("steps", [1, 2])
+def test_channels_that_the_others_can_stand_in_for(tmp_path: Path, steps: int) -> None:
+    model, ctx = small.small_model(), small.small_context(tmp_path)
+    fit(model.module, ctx, TrainSettings(epochs=12, batch_size=64, precision="fp32", crop=0), labels_only(ctx))
+    scores: dict[str, float] = {}
+    for importance in ("reconstruction", "magnitude"):
+        trained = TorchModel(copy_of(model.module), model.info)
+        stage = Prune(ratio=0.5, importance=importance, steps=steps, train=TrainSettings(epochs=steps, lr=1e-6))
+        stage.rehearse(trained, ctx)
+        result = stage.run(trained, replace(ctx, workdir=tmp_path / importance))
+        scores[importance] = result.metrics["validation_pruned"]
+        assert any("were fitted" in note for note in result.notes) == (importance == "reconstruction")
+    assert scores["reconstruction"] > scores["magnitude"] + 0.05
+
+
+def test_the_stream_s_width_has_no_reconstruction(tmp_path: Path) -> None:
     model = small_texts.encoder("bert")
     with pytest.raises(PlanError, match=r"prune.width has no ranking 'reconstruction'"):
         Prune(width=0.25, importance="reconstruction", train=ONCE).rehearse(

@@ -1,5 +1,6 @@
 """Groups of channels that leave together, ranked: which of them go."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from math import gcd
 
@@ -67,10 +68,13 @@ class Ranking:
     - ``magnitude``: squared weights of a channel, the mean over all coupled layers (https://arxiv.org/abs/1608.08710);
     - ``taylor``: ``|weight * gradient|``, the first-order change of the loss (https://arxiv.org/abs/1906.10771);
     - ``bn-scale``: BatchNorm's gamma (https://arxiv.org/abs/1708.06519), magnitude where a group has none;
-    - ``random``: the control.
+    - ``random``: the control;
+    - a mapping from weights' names: what each of their inputs counts, magnitude where nothing of a group is in it.
     """
 
-    def __init__(self, module: nn.Module, trace: Trace, importance: Importance, seed: int) -> None:
+    def __init__(
+        self, module: nn.Module, trace: Trace, importance: Importance | Mapping[str, Tensor], seed: int
+    ) -> None:
         self._trace, self._importance, self._seed = trace, importance, seed
         self._values: list[tuple[Ids, npt.NDArray[np.float64]]] = []
         self._scales: list[tuple[Ids, npt.NDArray[np.float64]]] = []
@@ -89,7 +93,10 @@ class Ranking:
                 if isinstance(axis, np.ndarray):
                     values = _along(importance_of(tensor, by), at)
                     self._values.append((axis, values))
-                    if name in norms:
+                    if isinstance(importance, Mapping):
+                        if at == 1 and name in importance:
+                            self._scales.append((axis, importance[name].double().cpu().numpy()))
+                    elif name in norms:
                         self._scales.append((axis, values))
 
     def removed(self, groups: list[Group], ratio: float, scope: str, round_to: int) -> Mask:
@@ -108,7 +115,8 @@ class Ranking:
             chance = torch.Generator().manual_seed(self._seed)
             return [torch.rand(len(group.roots), generator=chance).numpy().astype(np.float64) for group in groups]
         plain = self._means(self._values)
-        scales = self._means(self._scales) if self._importance == "bn-scale" else plain
+        by_scales = not isinstance(self._importance, str) or self._importance == "bn-scale"
+        scales = self._means(self._scales) if by_scales else plain
         return [plain[group.roots] if np.isnan(scales[group.roots]).any() else scales[group.roots] for group in groups]
 
     def _means(self, entries: list[tuple[Ids, npt.NDArray[np.float64]]]) -> npt.NDArray[np.float64]:
