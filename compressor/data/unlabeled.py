@@ -171,10 +171,20 @@ def load_unlabeled(data: Data, spec: str, args: Mapping[str, Any] | None = None,
 
 
 def only_labelled(data: Data) -> Data:
-    """The data without its unlabelled inputs, repeated to the same number of samples: as many steps an epoch."""
+    """The data without its unlabelled inputs, repeated to the same number of samples: as many steps an epoch.
+
+    Raises:
+        DataError: No sample has a label.
+    """
     if not data.unlabeled:
         return data
     known = labelled(data.train.labels).nonzero().flatten()
+    if not len(known):
+        raise DataError(
+            f"none of the {len(data.train)} training samples has a label, which rankings by the loss and trainings "
+            "without a teacher need",
+            "prune.importance = 'magnitude' or 'reconstruction', no --control; or samples with labels",
+        )
     repeats = -(-len(data.train) // len(known))
     indices = known.repeat(repeats)[: len(data.train)]
     return replace(data, train=Subset(data.train, indices), fingerprint=f"{data.fingerprint}-labelled")

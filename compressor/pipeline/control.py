@@ -3,6 +3,7 @@
 from dataclasses import replace
 
 from compressor.context import RunContext, ShowProgress
+from compressor.data.unlabeled import only_labelled
 from compressor.errors import InputError, did_you_mean
 from compressor.measure import Snapshot, paired_drop, score_outputs
 from compressor.pipeline.job import WHOLE_RUN, Job, report_progress
@@ -16,7 +17,10 @@ def check_control(job: Job) -> None:
 
     Raises:
         InputError: ``--control`` names a stage that the profile doesn't have, or that doesn't distil.
+        DataError: It would have nothing to learn from.
     """
+    if job.control:
+        only_labelled(job.data)
     distilling = [stage.kind for stage in job.stages if "kd" in type(stage).model_fields]
     for name in job.control:
         if name != WHOLE_RUN and name not in distilling:

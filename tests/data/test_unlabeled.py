@@ -1,10 +1,12 @@
 """Inputs without labels join the others in order, bring no labels with them, and can be left out again."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import encoders
 import numpy as np
 import pytest
+import small
 import small_texts
 import torch
 from PIL import Image
@@ -14,6 +16,10 @@ from compressor.data.load import load_data, shorten
 from compressor.data.tokenizer import engine
 from compressor.data.unlabeled import Bare, Joined, load_unlabeled, only_labelled, with_unlabeled
 from compressor.errors import DataError
+from compressor.pipeline import Job
+from compressor.pipeline.control import check_control
+from compressor.profile import load_profile
+from compressor.prune.stage import Prune
 
 
 def numbered(start: int, count: int) -> TensorSplit:
@@ -53,6 +59,21 @@ def test_leaving_them_out_keeps_the_number_of_steps() -> None:
     counts = labelled.train.indices.bincount()  # type: ignore[attr-defined]
     assert len(counts) == 100 and set(counts.tolist()) == {2, 3}
     assert only_labelled(data) is data
+
+
+def test_where_there_are_none_it_is_said(tmp_path: Path) -> None:
+    data = small.small_data()
+    train = TensorSplit(data.train.fetch(torch.arange(64))[0], torch.full((64,), UNLABELED))
+    bare = replace(data, train=train)
+    ctx = replace(small.small_context(tmp_path), data=bare)
+    with pytest.raises(DataError, match="none of the 64 training samples has a label") as refused:
+        Prune(ratio=0.5, importance="taylor").rehearse(small.small_model(), ctx)
+    assert refused.value.hint is not None and "reconstruction" in refused.value.hint
+    job = Job(small.small_model(), bare, load_profile("mobile-cpu"), ctx.task, tmp_path / "run", control=("run",))
+    with pytest.raises(DataError, match="has a label"):
+        check_control(job)
+    # Neither is needed to fit layers by what they made.
+    Prune(ratio=0.5, importance="reconstruction").rehearse(small.small_model(), ctx)
 
 
 def test_a_folder_of_loose_images_is_brought_to_size(tmp_path: Path) -> None:
