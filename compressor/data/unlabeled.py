@@ -183,7 +183,7 @@ def only_labelled(data: Data) -> Data:
         raise DataError(
             f"none of the {len(data.train)} training samples has a label, which rankings by the loss and trainings "
             "without a teacher need",
-            "prune.importance = 'magnitude' or 'reconstruction', no --control; or samples with labels",
+            "prune.importance = 'magnitude', no --control; or samples with labels",
         )
     repeats = -(-len(data.train) // len(known))
     indices = known.repeat(repeats)[: len(data.train)]

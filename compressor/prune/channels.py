@@ -52,7 +52,7 @@ def prune_channels(
     Raises:
         PlanError: The network can't be called with these inputs.
     """
-    for parameter in module.parameters():
+    for parameter in (one for one in module.parameters() if one.dim() > 3):
         # In another memory layout torch computes with other operators, and a cut would undo it. Of one channel
         # both layouts are contiguous, and the strides tell them apart all the same.
         parameter.data = parameter.data.clone(memory_format=torch.contiguous_format)

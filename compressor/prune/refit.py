@@ -38,7 +38,9 @@ class _Layers(TorchFunctionMode):
         if func in (torch.conv1d, torch.conv2d, functional.linear):
             given = {**DEFAULTS, **dict(zip(CONVOLUTION, args, strict=False)), **(kwargs or {})}
             name = self._names.get(id(given["weight"]))
-            if name is not None:
+            # A convolution of a single sample has its channels elsewhere.
+            batched = given["weight"].dim() in (2, given["input"].dim())
+            if name is not None and batched:
                 return self.reached(name, given, lambda: func(*args, **(kwargs or {})))
         return func(*args, **(kwargs or {}))
 
@@ -53,12 +55,16 @@ class _Recording(_Layers):
     def __init__(self, module: nn.Module) -> None:
         super().__init__(module)
         self.made: dict[str, Tensor] = {}
+        self._seen: set[str] = set()
 
     def reached(self, name: str, given: dict[str, Any], call: Callable[[], Tensor]) -> Tensor:
-        """Keep it, of a layer that is called several times the first."""
+        """Keep it, but of a layer that is called several times: what fits one call is wrong for another."""
         out = call()
-        if name not in self.made:
+        if name in self._seen:
+            self.made.pop(name, None)
+        else:
             self.made[name] = _lines(out, given)[:, _places(name, out, given)]
+        self._seen.add(name)
         return out
 
 
@@ -73,7 +79,7 @@ class _Fitting(_Layers):
     def reached(self, name: str, given: dict[str, Any], call: Callable[[], Tensor]) -> Tensor:
         """Fit, and compute with the new weights."""
         wanted = self._made.get(name)
-        if name in self.fitted or wanted is None:
+        if wanted is None:
             return call()
         out = call()
         wanted = wanted[self._stays[name].to(wanted.device)] if name in self._stays else wanted
@@ -102,11 +108,11 @@ class _Weighing(_Layers):
         return call()
 
 
-def forward_on(ctx: RunContext) -> Forward:
-    """A call with one batch of training inputs, as many as fit; their labels aren't looked at."""
+def forward_on(ctx: RunContext, samples: int = SAMPLES) -> Forward:
+    """A call with one batch of training inputs, at most as many as fit; their labels aren't looked at."""
     data = ctx.data
     numbers = sum(tensor[0].numel() for tensor in data.batch("train", torch.arange(1)).inputs)
-    size = max(1, min(SAMPLES, len(data.train), INPUT_NUMBERS // max(1, numbers)))
+    size = max(1, min(samples, len(data.train), INPUT_NUMBERS // max(1, numbers)))
     batch = next(data.training_batches(size, ctx.seed, epoch=0)).to(ctx.device)
     return lambda module: ctx.task.forward(module, batch)
 
@@ -198,7 +204,7 @@ def _read(given: dict[str, Any], places: Tensor) -> Tensor:
     weight: Tensor = given["weight"]
     if weight.dim() == 2:
         return source.reshape(-1, source.shape[-1])[places][None]
-    numbers = [_pair(given[what], weight.dim() - 2, what) for what in ("stride", "padding", "dilation")]
+    numbers = [_pair(given[what], weight.dim() - 2) for what in ("stride", "padding", "dilation")]
     if given["padding"] == "same":
         around = [dilation * (kernel - 1) for dilation, kernel in zip(numbers[2], weight.shape[2:], strict=True)]
         source = functional.pad(
@@ -206,9 +212,10 @@ def _read(given: dict[str, Any], places: Tensor) -> Tensor:
         )
     if weight.dim() == 3:
         source, weight = source[:, :, None], weight[:, :, None]
-        numbers = [[neutral, *given] for neutral, given in zip((1, 0, 1), numbers, strict=True)]
+        numbers = [[neutral, *own] for neutral, own in zip((1, 0, 1), numbers, strict=True)]
     stride, padding, dilation = numbers
-    source = functional.pad(source, (padding[1], padding[1], padding[0], padding[0]))
+    if any(padding):
+        source = functional.pad(source, (padding[1], padding[1], padding[0], padding[0]))
     height, width = weight.shape[2:]
     high = (source.shape[2] - dilation[0] * (height - 1) - 1) // stride[0] + 1
     wide = (source.shape[3] - dilation[1] * (width - 1) - 1) // stride[1] + 1
@@ -220,7 +227,7 @@ def _read(given: dict[str, Any], places: Tensor) -> Tensor:
     return patches.reshape(len(places), given["groups"], -1).transpose(0, 1)
 
 
-def _pair(value: Any, dims: int, what: str) -> list[int]:
+def _pair(value: Any, dims: int) -> list[int]:
     if isinstance(value, str):
         return [0] * dims
     found = list(value) if isinstance(value, tuple | list) else [value]

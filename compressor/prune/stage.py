@@ -17,12 +17,15 @@ from compressor.prune.configuration import narrowed, width_step
 from compressor.prune.importance import Importance, accumulate_gradients
 from compressor.prune.outcome import PruneReport
 from compressor.prune.reconstruction import second_moments
-from compressor.prune.refit import forward_on, refit, worth_to_readers
+from compressor.prune.refit import SAMPLES, forward_on, refit, worth_to_readers
 from compressor.prune.transformers import is_transformer, prune_blocks, readers, width_in_blocks
 from compressor.prune.width import HINT, STREAM, prune_width
 from compressor.stage import Rehearsal, Stage, StageResult
 from compressor.training import TrainSettings, evaluate, reestimate_batchnorm
 from compressor.training.evaluate import REESTIMATED
+
+# Inputs that a plan fits layers to: enough to see that it can be done.
+REHEARSED = 8
 
 
 class Prune(Stage):
@@ -84,7 +87,8 @@ class Prune(Stage):
         trial = copy_of(model.module)
         report = self._prune(trial, ratio, ctx, model.info) if ratio else PruneReport({}, {})
         if report.stays and self.importance == "reconstruction":
-            self._refit(trial, copy_of(model.module), report, ctx)
+            self._refit(trial, copy_of(model.module), report, ctx, REHEARSED)
+            trial.cpu()
         inputs = ctx.task.example_inputs(ctx.data, 2)
         trial.eval()(*inputs)
         if ratio and not report.removed:
@@ -219,8 +223,11 @@ class Prune(Stage):
         )
         return PruneReport(wide.before | blocks.before, wide.after | blocks.after, blocks.kept)
 
-    def _refit(self, module: nn.Module, whole: nn.Module, report: PruneReport, ctx: RunContext) -> str:
-        fitted = refit(module.eval(), whole.to(ctx.device).eval(), report.stays, forward_on(ctx))
+    def _refit(
+        self, module: nn.Module, whole: nn.Module, report: PruneReport, ctx: RunContext, samples: int = SAMPLES
+    ) -> str:
+        whole, module = (network.to(ctx.device).eval() for network in (whole, module))
+        fitted = refit(module, whole, report.stays, forward_on(ctx, samples))
         return f"{len(fitted)} layers were fitted to what they made before"
 
     def _shares(self, ratio: float) -> tuple[float, float]:
