@@ -46,8 +46,13 @@ def _shown(file: str, number: int) -> str:
 
 
 def reason_of(error: BaseException) -> str:
-    """An error in words: its kind, the first line of what it says, and the user's line."""
-    said = str(error).strip().partition("\n")[0]
+    """An error in words: its kind, the first line of what it says, and the user's line.
+
+    Of constraints that torch.export finds violated the first line names none: the first of those listed is taken.
+    """
+    lines = str(error).strip().splitlines() or [""]
+    listed = [line.strip(" -") for line in lines if line.startswith("  - ")]
+    said = listed[0] if listed and lines[0].startswith("Constraints violated") else lines[0]
     kind = f"sys.exit({error.code!r})" if isinstance(error, SystemExit) else type(error).__name__
     text = kind if isinstance(error, SystemExit) or not said else f"{kind}: {said}"
     line = line_of(error)

@@ -94,3 +94,15 @@ def test_a_line_that_only_the_message_names() -> None:
     assert line_of(ValueError(f'no graph\n  File "{__file__}", line 1, in f\n  File "missing.py", line 3')).startswith(
         f"{__file__}:1: "
     )
+
+
+class Counting(nn.Module):
+    def forward(self, x: Tensor) -> Tensor:
+        return x * float(int(x.shape[0] * 0.5))
+
+
+def test_what_a_network_makes_of_its_batch_size_is_said() -> None:
+    with pytest.raises(Exception, match="Constraints violated") as raised:
+        torch.export.export(Counting(), (torch.ones(2, 3),), dynamic_shapes=({0: torch.export.Dim("batch")},))
+    said = reason_of(raised.value)
+    assert "batch = L['x'].size()[0]" in said and "For more information" not in said

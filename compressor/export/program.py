@@ -1,6 +1,7 @@
 """A captured graph as a program that torch's ONNX exporter takes over as it is."""
 
 import functools
+import operator
 from collections.abc import Callable
 from typing import Any
 
@@ -16,6 +17,10 @@ SPELT: dict[Any, Any] = {
     aten.max.other: aten.maximum.default,
     aten.__and__.Tensor: aten.bitwise_and.Tensor,
     aten.__or__.Tensor: aten.bitwise_or.Tensor,
+    aten.swapaxes.default: aten.transpose.int,
+    aten.swapdims.default: aten.transpose.int,
+    aten.reshape_as.default: aten.view_as.default,
+    aten.zero.default: aten.zeros_like.default,
 }
 CHECKS = (aten._assert_tensor_metadata.default,)  # noqa: SLF001 - has no other name
 ALL = ([1, 1], 1)
@@ -65,7 +70,21 @@ def _respell(graph_module: fx.GraphModule) -> None:
             node.target, node.args, node.kwargs = aten._to_copy.default, node.args[:1], {"dtype": node.args[1]}  # noqa: SLF001
         elif node.target is aten.adaptive_avg_pool2d.default and node.args[1] in ALL:
             node.target, node.args = aten.mean.dim, (node.args[0], [-1, -2], True)
+        elif node.target is aten.batch_norm.default and not node.args[5] and node.args[3] is not None:
+            _respell_batch_norm(graph_module.graph, node)
     graph_module.recompile()
+
+
+def _respell_batch_norm(graph: fx.Graph, node: fx.Node) -> None:
+    """One that uses what it has seen, by the operator that says so."""
+    given = (*node.args[:5], *node.args[6:8])
+    with graph.inserting_before(node):
+        both = graph.call_function(aten._native_batch_norm_legit_no_training.default, given)  # noqa: SLF001 - its name
+        result = graph.call_function(operator.getitem, (both, 0))
+    value = node.meta.get("val")
+    result.meta, both.meta = dict(node.meta), {**node.meta, "val": (value, None, None)}
+    node.replace_all_uses_with(result)
+    graph.erase_node(node)
 
 
 def _is_pure(target: Any, known: frozenset[Any]) -> bool:

@@ -112,6 +112,8 @@ def find_ratio(model: TorchModel, budget: PruneBudget, ctx: RunContext, prune: P
         )
         if not budget.nearest:
             raise BudgetError(why, unit, f"--set prune.budget.{budget.name}={unit * 1.05:.2g}")
+        if smallest >= whole:
+            return high, why
         limit, said = smallest * NEAR, f"{why}; the nearest is taken"
     above, below = whole, smallest
     while high - low > PRECISION:

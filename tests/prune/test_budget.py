@@ -81,3 +81,9 @@ def test_a_latency_needs_its_runtime(tmp_path: Path) -> None:
 def test_exactly_one_limit(limits: dict[str, float]) -> None:
     with pytest.raises(ValidationError, match="exactly one"):
         PruneBudget(**limits)
+
+
+def test_a_network_of_which_nothing_can_go(tmp_path: Path) -> None:
+    ctx = small.small_context(tmp_path)
+    ratio, said = find_ratio(ctx.reference, PruneBudget(macs=0.5, nearest=True), ctx, lambda _module, _ratio: None)
+    assert ratio > 0.9 and "still leaves 1" in said
