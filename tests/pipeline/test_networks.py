@@ -38,8 +38,8 @@ from compressor.tasks import make_task
 
 # Factory, its arguments, pixels, epochs and learning rate of the teacher. MobileNetV2 divides sizes by 32.
 NETS: dict[str, tuple[str, dict[str, Any], int, int, float]] = {
-    "resnet18": ("torchvision:resnet18", {"num_classes": 10}, 16, 5, 0.002),
-    "mobilenet_v2": ("torchvision:mobilenet_v2", {"num_classes": 10, "width_mult": 0.5}, 32, 15, 0.01),
+    "resnet18": ("torchvision:resnet18", {"num_classes": 10}, 16, 4, 0.002),
+    "mobilenet_v2": ("torchvision:mobilenet_v2", {"num_classes": 10, "width_mult": 0.5}, 32, 9, 0.01),
     "vgg": ("compressor.factories.small_images:vgg", {"in_channels": 3}, 16, 6, 0.002),
 }
 CHANGED = ["distill.student='same'", "distill.train.epochs=1", "prune.ratio=0.5", "quantize.train.epochs=1"]
