@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from compressor.data import Data
+from compressor.digests import seal
 from compressor.errors import InputError
 from compressor.models import Form, TorchModel
 from compressor.reading import read_json
@@ -56,8 +57,8 @@ class Teacher:
 class Decisions:
     """Choices that a clock made, written the moment they are made and read back on resume.
 
-    The file is a JSON object ``{name: {"value": ..., "setting": ..., "reason": ...}}``; ``setting`` is what pins
-    it, ``reason`` is there where one was given.
+    The file is a JSON object ``{name: {"value": ..., "setting": ..., "reason": ...}}`` with its own digest under
+    ``"seal"``; ``setting`` is what pins it, ``reason`` is there where one was given.
     """
 
     path: Path
@@ -66,15 +67,14 @@ class Decisions:
         """All decisions so far.
 
         Raises:
-            InputError: The file is damaged.
+            InputError: The file is damaged, or isn't what was written.
         """
         if not self.path.exists():
             return {}
         hint = "delete the file: what it holds is decided anew"
-        decisions: dict[str, dict[str, Any]] = read_json(self.path, dict, hint)
-        for name, decided in decisions.items():
-            if not isinstance(decided, dict) or set(decided) - {"reason"} != {"value", "setting"}:
-                raise InputError(f"{self.path}: '{name}' holds no value and setting", hint)
+        decisions: dict[str, Any] = read_json(self.path, dict, hint)
+        if decisions.pop("seal", None) != seal(decisions):
+            raise InputError(f"{self.path} is not what was written there", hint)
         return decisions
 
     def settle(self, name: str, decide: Callable[[], T], setting: str) -> T:
@@ -95,7 +95,7 @@ class Decisions:
             known[name] = {"value": value, "setting": setting, **({"reason": reason} if reason else {})}
             self.path.parent.mkdir(parents=True, exist_ok=True)
             partial = self.path.with_suffix(".tmp")
-            partial.write_text(json.dumps(known, indent=2))
+            partial.write_text(json.dumps({**known, "seal": seal(known)}, indent=2))
             os.replace(partial, self.path)
             return value, reason
         return known[name]["value"], known[name].get("reason", "")

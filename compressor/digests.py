@@ -1,7 +1,9 @@
-"""sha256 of files and of networks: what results are known by."""
+"""sha256 of files, of networks and of what a JSON object says: what results are known by."""
 
 import hashlib
+import json
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -19,3 +21,8 @@ def module_digest(module: torch.nn.Module) -> str:
         digest.update(f"{key}{tuple(value.shape)}{value.dtype}".encode())
         digest.update(value.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().tobytes())
     return digest.hexdigest()
+
+
+def seal(values: dict[str, Any]) -> str:
+    """The digest of what a JSON object says, by which it is known that it still says what was written."""
+    return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()

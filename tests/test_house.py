@@ -19,7 +19,6 @@ TESTED_ELSEWHERE = {
     "api": "test_examples.py calls it as a user does",
     "assignments": "cli/test_options.py",
     "export/candidates": "export/test_stage.py chooses among them",
-    "context": "every stage test is handed one",
     "data/same_samples": "data/test_fitting.py and data/test_unlabeled.py: both kinds inherit from it",
     "data/rows": "data/test_tables.py and data/test_saved_dataset.py read every kind",
     "distill/stage": "test_stage_contract.py",

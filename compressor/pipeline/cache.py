@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from pydantic import BaseModel, ConfigDict
 
-from compressor.digests import file_digest
+from compressor.digests import file_digest, seal
 from compressor.errors import InputError
 from compressor.export.onnx import write_atomically
 from compressor.reading import as_record, parse_json, read_text
@@ -69,11 +69,6 @@ class Done(BaseModel):
     files: dict[str, str]
 
 
-def _seal(values: dict[str, Any]) -> str:
-    """The digest of what ``stage.json`` says, by which it is known that it still says what was written."""
-    return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()
-
-
 @dataclass(frozen=True, slots=True)
 class StageFolder:
     """One stage's folder. It is done once ``stage.json`` is there, which is written last."""
@@ -85,7 +80,7 @@ class StageFolder:
         """What ``finish`` wrote, if the folder is done, holds the result of this key, and is as it was left."""
         try:
             values = parse_json(read_text(self.path / DONE), dict, DONE, nan=True)
-            if values.pop("seal", None) != _seal(values):
+            if values.pop("seal", None) != seal(values):
                 return None
             done = as_record(Done, values, DONE)
         except InputError:
@@ -122,7 +117,7 @@ class StageFolder:
         """Declare the folder done, and drop the trainings' states, which nothing reads any more."""
         done = Done(key=self.key, content=content, record=record, files=self._files())
         values = done.model_dump(mode="json")
-        write_atomically(self.path / DONE, json.dumps({**values, "seal": _seal(values)}, indent=2).encode())
+        write_atomically(self.path / DONE, json.dumps({**values, "seal": seal(values)}, indent=2).encode())
         for state in self.path.glob("*.ckpt"):
             state.unlink()
         return done

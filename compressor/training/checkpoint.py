@@ -3,7 +3,7 @@
 import contextlib
 import errno
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from compressor.errors import DiskFullError
+from compressor.errors import DiskFullError, InputError
 
 
 @dataclass
@@ -55,13 +55,36 @@ def read_state(path: Path, identity: str) -> TrainState:
     """The state of a training with the same identity, or a fresh one.
 
     A file that can't be read is a leftover of a crash: training starts over.
+
+    Raises:
+        InputError: A folder is where the file goes.
     """
+    fresh = TrainState(identity)
+    if path.is_dir():
+        raise InputError(f"{path} is a folder, where the state of a training goes", "remove it, or another --out")
     if path.exists():
         with contextlib.suppress(Exception):
-            content = torch.load(path, weights_only=True, map_location="cpu")
-            if content["identity"] == identity:
-                return TrainState(**content)
-    return TrainState(identity)
+            state = TrainState(**torch.load(path, weights_only=True, map_location="cpu"))
+            kinds: dict[str, Any] = {name: type(value) for name, value in vars(fresh).items()}
+            kinds["best_score"] = (float, type(None))
+            if state.identity == identity and all(isinstance(vars(state)[name], kinds[name]) for name in kinds):
+                return state
+    return fresh
+
+
+@contextlib.contextmanager
+def restoring(path: Path) -> Iterator[None]:
+    """Around putting a state back into what it was taken from.
+
+    Raises:
+        InputError: It doesn't fit, as no state that this training wrote does.
+    """
+    try:
+        yield
+    except (AttributeError, KeyError, IndexError, RuntimeError, TypeError, ValueError) as error:
+        said = str(error).strip().partition("\n")[0]
+        hint = "remove it: the training starts over"
+        raise InputError(f"{path} doesn't hold the state of this training: {said}", hint) from error
 
 
 def put_back(module: nn.Module, tensors: Mapping[str, Tensor]) -> None:

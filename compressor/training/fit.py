@@ -16,7 +16,7 @@ from compressor.context import RunContext
 from compressor.data import Augment, Batch, Data
 from compressor.data.feeding import fed
 from compressor.errors import DivergedError
-from compressor.training.checkpoint import TrainState, put_back, read_state, write_state
+from compressor.training.checkpoint import TrainState, put_back, read_state, restoring, write_state
 from compressor.training.evaluate import evaluate
 from compressor.training.layout import settled_layout
 from compressor.training.meter import Meter, NotFiniteError, reads_at_once
@@ -116,16 +116,19 @@ def fit(
     average = _average_of(module, settings.ema)
     path = ctx.workdir / f"{name}.ckpt"
     state = read_state(path, _identity(module, settings, ctx, f"{precision} {views} {layout}"))
-    if state.epoch:
-        put_back(module, state.module)
-        helpers.load_state_dict(state.helpers)
-        optimizer.load_state_dict(state.optimizer)
-        schedule.load_state_dict(state.schedule)
-        if average is not None:
-            average.load_state_dict(state.average)
-    trained = accelerator.prepare_model(module)
     meter = Meter(ctx, name, settings, steps_per_epoch, len(data.train))
-    meter.repeat(state.history)
+    with restoring(path):
+        if state.epoch:
+            # What the training ends with may be these: they are tried before anything is trained on.
+            put_back(module, state.best)
+            put_back(module, state.module)
+            helpers.load_state_dict(state.helpers)
+            optimizer.load_state_dict(state.optimizer)
+            schedule.load_state_dict(state.schedule)
+            if average is not None:
+                average.load_state_dict(state.average)
+        meter.repeat(state.history)
+    trained = accelerator.prepare_model(module)
     alarm = SilenceAlarm(name) if state.epoch == 0 else None
     # Where losses are read later, bad ones have moved the weights by then.
     start = {} if reads_at_once(device) else _copy(module.state_dict())

@@ -6,8 +6,8 @@ import pytest
 import torch
 from torch import nn
 
-from compressor.errors import DiskFullError
-from compressor.training.checkpoint import TrainState, put_back, read_state, write_state
+from compressor.errors import DiskFullError, InputError
+from compressor.training.checkpoint import TrainState, put_back, read_state, restoring, write_state
 
 
 def test_round_trip_by_identity(tmp_path: Path) -> None:
@@ -16,6 +16,23 @@ def test_round_trip_by_identity(tmp_path: Path) -> None:
     assert read_state(path, "a").epoch == 2
     assert read_state(path, "b") == TrainState("b")
     assert [entry.name for entry in tmp_path.iterdir()] == ["train.ckpt"]
+
+
+def test_what_is_no_state_is_not_read(tmp_path: Path) -> None:
+    path = tmp_path / "train.ckpt"
+    for wrong in ([], {"identity": "a"}, vars(TrainState("a")) | {"epoch": "2"}, vars(TrainState("a")) | {"more": 1}):
+        torch.save(wrong, path)
+        assert read_state(path, "a") == TrainState("a")
+    path.unlink()
+    path.mkdir()
+    with pytest.raises(InputError, match=r"train\.ckpt is a folder"):
+        read_state(path, "a")
+
+
+def test_a_state_of_another_network_is_named(tmp_path: Path) -> None:
+    said = r"train\.ckpt doesn't hold the state of this training"
+    with pytest.raises(InputError, match=said), restoring(tmp_path / "train.ckpt"):
+        put_back(nn.Linear(2, 2), {"weight": torch.zeros(3, 2)})
 
 
 def test_full_disk() -> None:

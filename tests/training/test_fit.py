@@ -12,7 +12,7 @@ from torch import nn
 from compressor.context import Progress, RunContext
 from compressor.data import Batch
 from compressor.distill import labels_only
-from compressor.errors import DivergedError
+from compressor.errors import DivergedError, InputError
 from compressor.training import Loss, TrainSettings, fit
 
 SETTINGS = TrainSettings(epochs=3, batch_size=64, precision="fp32", crop=1)
@@ -84,6 +84,17 @@ def test_a_torn_state_file_starts_over(tmp_path: Path) -> None:
     state = tmp_path / "torn" / "train.ckpt"
     state.write_bytes(state.read_bytes()[:1000])
     assert same(bits(whole), bits(trained(tmp_path / "torn")))
+
+
+@pytest.mark.parametrize("part", ["module", "best", "optimizer", "history"])
+def test_a_state_that_was_tampered_with_is_named(tmp_path: Path, part: str) -> None:
+    with pytest.raises(KilledError):
+        trained(tmp_path, kill_before=2)
+    state = torch.load(tmp_path / "train.ckpt", weights_only=True)
+    wrong = {"module": {"conv": torch.ones(1)}, "best": {"conv": torch.ones(1)}, "optimizer": {}, "history": [{}]}
+    torch.save(state | {part: wrong[part]}, tmp_path / "train.ckpt")
+    with pytest.raises(InputError, match=r"train\.ckpt doesn't hold the state of this training"):
+        trained(tmp_path)
 
 
 def test_a_non_finite_loss_stops_and_keeps_the_last_good_weights(tmp_path: Path) -> None:
