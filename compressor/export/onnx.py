@@ -29,7 +29,7 @@ from compressor.export.pairs import name_pairs, without_pairs
 from compressor.export.program import program_of
 from compressor.export.sums import keep_sums_apart
 from compressor.factories.sentence_network import EMBEDDING
-from compressor.graphs import merged_branches, simplified
+from compressor.graphs import merged_branches, simplified, with_open_sizes
 from compressor.models import InputSpec, ModelInfo, OnnxModel, QuantizedModel, TorchForm, TorchModel
 from compressor.user_code import reason_of
 
@@ -165,16 +165,20 @@ def _to_proto(
                 return _script_to_proto(module, inputs, names, opset)
             given = simplified(module, inputs, axes) if is_float else module
             said = merged_branches(given)
-            program = torch.onnx.export(
-                program_of(given, inputs, axes) if isinstance(given, fx.GraphModule) else given,
-                inputs,
-                dynamo=True,
-                opset_version=opset,
-                input_names=names[0],
-                output_names=[names[1]],
-                dynamic_shapes=axes,
-                external_data=False,
-                verbose=False,
+            traced = program_of(given, inputs, axes) if isinstance(given, fx.GraphModule) else given
+            program = with_open_sizes(
+                given,
+                lambda: torch.onnx.export(
+                    traced,
+                    inputs,
+                    dynamo=True,
+                    opset_version=opset,
+                    input_names=names[0],
+                    output_names=[names[1]],
+                    dynamic_shapes=axes,
+                    external_data=False,
+                    verbose=False,
+                ),
             )
     except (Exception, SystemExit) as error:
         cause = error.__cause__ or error

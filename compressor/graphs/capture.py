@@ -9,6 +9,7 @@ from compressor.errors import PlanError
 from compressor.graphs.branches import merge_branches
 from compressor.graphs.folding import fold_batchnorm
 from compressor.graphs.functional import make_functional
+from compressor.graphs.sizes import with_open_sizes
 from compressor.user_code import reason_of
 
 BATCHES = (2, 3)
@@ -43,7 +44,8 @@ def capture(module: nn.Module, example_inputs: tuple[Tensor, ...], longest: int 
         with torch.no_grad():
             # In training the graph is differentiated: it must be exported with gradients on.
             with torch.enable_grad():
-                program = torch.export.export(own, inputs[0], dynamic_shapes=dynamic_axes(inputs[0], longest))
+                axes = dynamic_axes(inputs[0], longest)
+                program = with_open_sizes(own, lambda: torch.export.export(own, inputs[0], dynamic_shapes=axes))
             expected = [own(*given) for given in inputs]
     except (Exception, SystemExit) as error:
         message = f"quantize: torch.export can't trace {type(module).__name__}: {reason_of(error)}"
@@ -87,7 +89,7 @@ def simplified(module: nn.Module, inputs: tuple[Tensor, ...], axes: tuple[dict[i
     if is_text(inputs):
         return module
     try:
-        program = torch.export.export(module, inputs, dynamic_shapes=axes)
+        program = with_open_sizes(module, lambda: torch.export.export(module, inputs, dynamic_shapes=axes))
     except Exception:  # whoever exports the module says why
         return module
     exported = program.module(check_guards=False)

@@ -49,6 +49,8 @@ def make_functional(graph_module: fx.GraphModule) -> bool:
         if functional is not None:
             node.target = functional
             whole = _hand_on(graph, node, place) and whole
+        if node.target is aten.copy.default:
+            _spell_out_copy(node)
         if node.target in NAMED_PADDING:
             _spell_out_padding(node)
         if node.target is aten.masked_fill.Scalar:
@@ -158,6 +160,19 @@ def _views(node: fx.Node) -> Iterator[fx.Node]:
     for user in node.users:
         if _viewed(user) is node:
             yield from _views(user)
+
+
+def _spell_out_copy(node: fx.Node) -> None:
+    """Values written over all of others, which has no derivative, as themselves in the others' shape and kind."""
+    over, given = node.args[:2]
+    assert isinstance(over, fx.Node) and isinstance(given, fx.Node)
+    kind = over.meta["val"].dtype
+    if given.meta["val"].dtype != kind:
+        with node.graph.inserting_before(node):
+            cast = node.graph.call_function(aten.to.dtype, (given, kind))
+        cast.meta.update(given.meta, val=given.meta["val"].to(kind))
+        given = cast
+    node.target, node.args = aten.expand_as.default, (given, over)
 
 
 def _spell_out_padding(node: fx.Node) -> None:

@@ -42,6 +42,17 @@ class Marked(nn.Module):
         return y
 
 
+class Collected(nn.Module):
+    """Writes what it computes into an array made for it, as an iteration that keeps its steps does."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        steps = torch.zeros(len(x), 3, 4, 4, dtype=torch.float64)
+        steps[:, 0] = x
+        steps[:, 1] = x @ x
+        steps[:, 2] = x.mean()
+        return steps.sum(1).float()
+
+
 class ThroughAnother(nn.Module):
     """Reads what it wrote through another view of it."""
 
@@ -73,6 +84,14 @@ def test_parts_are_put_back_into_the_whole() -> None:
     assert make_functional(graph)
     assert torch.equal(graph(X), Marked()(X))
     assert sum("scatter" in str(node.target) for node in graph.graph.nodes) >= 2
+
+
+def test_what_is_written_can_be_trained_through() -> None:
+    graph = capture(Collected(), (X,))
+    given, same = (X.clone().requires_grad_() for _ in range(2))
+    graph(given).square().sum().backward()
+    Collected()(same).square().sum().backward()
+    assert torch.allclose(given.grad, same.grad)  # type: ignore[arg-type]
 
 
 def test_what_cannot_be_followed_is_left_to_torch() -> None:
