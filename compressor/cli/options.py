@@ -69,6 +69,7 @@ JOB_OPTIONS = (
     ),
     click.option("--seeds", default=1, show_default=True, metavar="N", help="Run N seeds and report their mean."),
     click.option("--stop-before", metavar="KIND", help="Leave out this stage and all after it."),
+    click.option("--without", multiple=True, metavar="KIND", help="Leave out this stage alone."),
     click.option("--fresh", is_flag=True, help="Redo every stage, whatever is cached."),
 )
 
@@ -165,6 +166,7 @@ class JobOptions(ModelOptions):
     control: tuple[str, ...]
     seeds: int
     stop_before: str | None
+    without: tuple[str, ...]
     fresh: bool
 
     def job(self, command: str) -> Job:
@@ -211,6 +213,7 @@ class JobOptions(ModelOptions):
             quick=self.quick,
             control=self.control,
             stop_before=self.stop_before,
+            without=self.without,
             fresh=self.fresh,
             command=command,
             output=self.output,

@@ -49,7 +49,7 @@ def capture(module: nn.Module, example_inputs: tuple[Tensor, ...], longest: int 
             expected = [own(*given) for given in inputs]
     except (Exception, SystemExit) as error:
         message = f"quantize: torch.export can't trace {type(module).__name__}: {reason_of(error)}"
-        hint = "a forward without data-dependent Python control flow, or a profile without the quantize stage"
+        hint = "a forward without data-dependent Python control flow, or --without quantize"
         raise PlanError(message, hint) from error
     exported = program.module(check_guards=False)
     graph_module = fx.GraphModule(exported, exported.graph, class_name="QuantizedGraph")

@@ -47,6 +47,7 @@ class Job:
         quick: Little data and few epochs; marked in the report.
         control: What is done once more without distillation: ``("run",)`` is everything, else kinds of stages.
         stop_before: Leave out the stage of this kind and all after it.
+        without: Leave out the stages of these kinds alone.
         fresh: Redo every stage, whatever is cached.
         command: What to type to run it again.
         output: Which part of what forward gives the answers are, where it isn't one tensor: ``"logits"``, ``"0"``;
@@ -66,6 +67,7 @@ class Job:
     quick: bool = False
     control: tuple[str, ...] = ()
     stop_before: str | None = None
+    without: tuple[str, ...] = ()
     fresh: bool = False
     command: str = ""
     output: str = ""
@@ -124,7 +126,8 @@ def prepared(job: Job) -> Job:
     """The job with its device found, its networks probed and described by its data, its stages cut and shortened.
 
     Raises:
-        PlanError: ``stop_before`` names no stage of the profile, no stage is left, or a network can't be compressed.
+        PlanError: ``stop_before`` or ``without`` names no stage of the profile, no stage is left, or a network can't
+            be compressed.
         MissingError: The device isn't here.
         InputError: The student can't be built.
         DataError: A network's file and the data disagree on shape, normalisation or classes.
@@ -142,7 +145,7 @@ def prepared(job: Job) -> Job:
         outputs_by_class(theirs, data)
     if job.model.info.tokenizer is not None:
         job = replace(job, profile=job.profile.for_text())
-    stages = _cut(job.profile.stages, job.stop_before)
+    stages = _cut(job.profile.stages, job.stop_before, job.without)
     if isinstance(job.student, str):
         stages, student = _student(job, stages)
         job = replace(job, student=student)
@@ -210,18 +213,21 @@ def _described(model: TorchModel, data: Data, task: Task) -> TorchModel:
     return replace(model, info=info.model_copy(update=changed))
 
 
-def _cut(stages: tuple[Stage, ...], stop_before: str | None) -> tuple[Stage, ...]:
-    if stop_before is None:
-        return stages
+def _cut(stages: tuple[Stage, ...], stop_before: str | None, without: tuple[str, ...]) -> tuple[Stage, ...]:
     kinds = [stage.kind for stage in stages]
-    if stop_before not in kinds:
-        raise PlanError(
-            f"--stop-before {stop_before}: the profile has no such stage{did_you_mean(stop_before, kinds)}",
-            f"one of: {', '.join(kinds)}",
-        )
-    kept = stages[: kinds.index(stop_before)]
+    asked = [("--without", kind) for kind in without]
+    if stop_before is not None:
+        asked.append(("--stop-before", stop_before))
+    for option, kind in asked:
+        if kind not in kinds:
+            message = f"{option} {kind}: the profile has no such stage{did_you_mean(kind, kinds)}"
+            raise PlanError(message, f"one of: {', '.join(kinds)}")
+    if stop_before is not None:
+        stages = stages[: kinds.index(stop_before)]
+    kept = tuple(stage for stage in stages if stage.kind not in without)
     if not kept:
-        raise PlanError(f"--stop-before {stop_before} leaves no stage", f"one of: {', '.join(kinds[1:])}")
+        typed = " ".join(f"{option} {kind}" for option, kind in asked)
+        raise PlanError(f"{typed} leaves no stage", f"fewer of: {', '.join(kinds)}")
     return kept
 
 

@@ -117,7 +117,7 @@ def named(name: str) -> Iterator[None]:
     except (Exception, SystemExit) as error:
         raise PlanError(
             f"{name} fails on this network: {reason_of(error)}",
-            "leave the stage out, or change what it names in the network's code",
+            f"--without {name.partition('-')[2]}, or change what it names in the network's code",
         ) from error
 
 

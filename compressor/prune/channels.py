@@ -206,7 +206,7 @@ def followed(module: nn.Module, otherwise: str) -> Iterator[None]:
     except Exception as error:
         raise PlanError(
             f"{type(module).__name__} can't be pruned: its graph can't be followed ({type(error).__name__}: {error})",
-            f"leave out the prune stage, or {otherwise}",
+            f"--without prune, or {otherwise}",
         ) from error
 
 

@@ -92,7 +92,7 @@ class Prune(Stage):
         inputs = ctx.task.example_inputs(ctx.data, 2)
         trial.eval()(*inputs)
         if ratio and not report.removed:
-            raise PlanError(f"prune: no layer can lose channels: {_listed(report.kept)}", "leave out the prune stage")
+            raise PlanError(f"prune: no layer can lose channels: {_listed(report.kept)}", "--without prune")
         by_blocks = is_transformer(model.module, inputs)
         total, asked = _channels(model.module, by_blocks), self._asked(model.module, ratio, by_blocks)
         little = self._little(asked / total, 1 - _channels(trial, by_blocks) / total, report.kept) if ratio else []

@@ -169,7 +169,7 @@ class Quantize(Stage):
         if not _integer_layers(spec):
             raise PlanError(
                 "quantize: no layer can be computed in integers: " + ("; ".join(_notes_of(spec)) or "none has weights"),
-                "a profile without the quantize stage, or another quantize.skip",
+                "--without quantize, or another quantize.skip",
             )
         return graph, spec
 

@@ -46,6 +46,14 @@ def test_stop_before(make_job: MakeJob) -> None:
         pipeline.plan(make_job(stop_before="prune"))
 
 
+def test_without(make_job: MakeJob) -> None:
+    assert [line.name for line in pipeline.plan(make_job(without=("prune",))).lines] == ["01-export"]
+    with pytest.raises(PlanError, match="did you mean 'prune'"):
+        pipeline.plan(make_job(without=("prun",)))
+    with pytest.raises(PlanError, match="--without prune --stop-before export leaves no stage"):
+        pipeline.plan(make_job(without=("prune",), stop_before="export"))
+
+
 def trained(job: Job, seed: int = 0) -> TorchModel:
     model = small.small_model(seed)
     ctx = job.context(job.out.parent / f"teacher-{seed}", ())

@@ -112,7 +112,7 @@ def cut_to(
             if not gone.any():
                 raise PlanError(
                     f"{type(module).__name__} can't be pruned: its calls are not alike from one to the next ({why})",
-                    "leave out the prune stage",
+                    "--without prune",
                 )
             more = _bindings(module, example_inputs, found, gone, at) if places else []
             found.bindings += more
