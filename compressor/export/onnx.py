@@ -27,7 +27,7 @@ from compressor.export.integers import (
 )
 from compressor.export.pairs import name_pairs, without_pairs
 from compressor.export.program import program_of
-from compressor.export.sums import keep_sums_apart
+from compressor.export.sums import keep_sums_apart, name_axes_small
 from compressor.factories.sentence_network import EMBEDDING
 from compressor.graphs import merged_branches, simplified, with_open_sizes
 from compressor.models import InputSpec, ModelInfo, OnnxModel, QuantizedModel, TorchForm, TorchModel
@@ -188,6 +188,7 @@ def _to_proto(
     assert program is not None
     proto: onnx.ModelProto = program.model_proto
     name_pairs(proto)
+    name_axes_small(proto)
     _drop_traces(proto)
     if said:
         proto.metadata_props.add(key=PREFIX + MERGED, value=said)

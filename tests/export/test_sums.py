@@ -1,4 +1,4 @@
-"""Sums before a LayerNormalization, in a small graph and in an encoder's file."""
+"""Sums before a LayerNormalization, in a small graph and in an encoder's file; the letters of sums over axes."""
 
 from pathlib import Path
 
@@ -6,10 +6,14 @@ import numpy as np
 import onnx
 import onnxruntime
 import small_texts
+import torch
 from onnx import TensorProto, helper, numpy_helper
+from torch import Tensor, nn
 
 from compressor.export.onnx import export_onnx
 from compressor.export.sums import keep_sums_apart
+from compressor.models import InputSpec, ModelInfo, TorchModel
+from compressor.runners import OnnxRunner
 
 
 def graph() -> onnx.ModelProto:
@@ -62,3 +66,19 @@ def test_an_encoder_s_file_has_none_left(tmp_path: Path) -> None:
     kinds = [node.op_type for node in proto.graph.node if node.output[0] in normalized]
     assert kinds
     assert set(kinds) == {"Sum"}
+
+
+class Attention(nn.Module):
+    def forward(self, x: Tensor) -> Tensor:
+        factors = torch.einsum("B H I D, B H J D -> B H I J", x, x)
+        return torch.einsum("BHIJ,BHJD->BHID", factors, x)
+
+
+def test_axes_have_small_letters(tmp_path: Path) -> None:
+    x = torch.randn(2, 3, 4, 5)
+    model = TorchModel(Attention(), ModelInfo(inputs=(InputSpec(shape=(3, 4, 5)),)))
+    exported = export_onnx(model, tmp_path / "model.onnx", (x,))
+    equations = [node.attribute[0].s for node in onnx.load(exported.path).graph.node if node.op_type == "Einsum"]
+    assert equations == [b"abcd,abed->abce", b"abcd,abde->abce"]
+    with OnnxRunner(exported.path) as runner:
+        assert torch.allclose(torch.from_numpy(runner.infer((x.numpy(),))), Attention()(x), atol=1e-5)
