@@ -34,6 +34,7 @@ TESTED_ELSEWHERE = {
     "pipeline/job": "pipeline/test_plan.py",
     "pipeline/loop": "pipeline/test_run.py",
     "distill/settings": "values only; its one rule in distill/test_terms.py",
+    "loading/pretrained": "loading/test_huggingface.py and loading/test_image_folder.py",
     "models": "values only",
     "target": "values only; read by test_profile.py",
     "prune/graph/call": "prune/graph/test_follow.py: every kind of network",

@@ -13,10 +13,15 @@ HOMES = {
     "torchvision": ("torchvision.models",),
     "timm": ("timm", "timm.models"),
     "transformers": ("transformers", "transformers.models"),
-    "compressor": ("compressor.factories.small_images", "compressor.factories.text_network"),
+    "compressor": (
+        "compressor.factories.small_images",
+        "compressor.factories.text_network",
+        "compressor.factories.image_network",
+    ),
 }
 OURS = frozenset(
     {
+        "compressor.factories.image_network:image_network",
         "compressor.factories.small_images:digits_net",
         "compressor.factories.small_images:resnet",
         "compressor.factories.small_images:vgg",

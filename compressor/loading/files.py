@@ -9,8 +9,9 @@ from typing import Any
 from compressor.errors import InputError, ModelFileError
 from compressor.factories import parse_factory
 from compressor.loading.config_json import CONFIG
-from compressor.loading.huggingface import WEIGHTS, is_huggingface, load_huggingface
+from compressor.loading.huggingface import is_huggingface, load_huggingface
 from compressor.loading.onnx_file import load_onnx
+from compressor.loading.pretrained import WEIGHTS
 from compressor.loading.saved import STRUCTURE, load_form
 from compressor.loading.torch_files import KINDS, load_torch
 from compressor.models import FactoryRef, Form

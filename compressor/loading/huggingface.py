@@ -1,9 +1,7 @@
 """A Hugging Face folder to a form: configuration, safetensors and tokenizer; code that it names is never run."""
 
-import copy
 import json
 import os
-from collections.abc import Collection
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -15,7 +13,7 @@ from torch import nn
 
 from compressor.data.labels import listed, unnamed
 from compressor.data.tokenizer import check_ids
-from compressor.errors import InputError, ModelFileError, UntrustedError, did_you_mean
+from compressor.errors import InputError, ModelFileError, did_you_mean
 from compressor.export.huggingface import PREFIX, SHAPES
 from compressor.extras import require
 from compressor.factories.sentence_network import EMBEDDING, POOLING
@@ -28,14 +26,16 @@ from compressor.factories.text_network import (
     with_classes,
     wrapped,
 )
-from compressor.loading.config_json import CONFIG, check_size, check_vocabulary, read_config
+from compressor.loading.config_json import CONFIG, check_vocabulary, read_config
+from compressor.loading.image_folder import TASK as IMAGES
+from compressor.loading.image_folder import is_image_folder, load_image_folder
+from compressor.loading.pretrained import WEIGHTS, pretrained, weights_are_pickled
 from compressor.loading.sentence_files import is_sentence_folder, longest_in, pooling_in
 from compressor.loading.weights import load_tensors
 from compressor.models import InputSpec, ModelInfo, TokenizerSpec, TorchModel
 from compressor.reading import as_record, parse_json, read_json
 from compressor.structure import apply_shapes, manifest_of
 
-WEIGHTS, PICKLED = "model.safetensors", "pytorch_model.bin"
 # What any of the library's tokenizers is saved as.
 TOKENIZERS = ("tokenizer.json", "vocab.txt", "vocab.json", "*.model")
 LONGEST = 512
@@ -55,7 +55,7 @@ def load_huggingface(folder: Path, task: str | None = None, trust: bool = False)
     A head that the folder has no weights for is drawn anew and listed in ``info.untrained``.
 
     Args:
-        folder: With config.json, model.safetensors (or, with ``trust``, a pickled .bin) and a tokenizer.
+        folder: With config.json, model.safetensors (or, with ``trust``, a pickled .bin) and, of texts, a tokenizer.
         task: Chooses the head; as the configuration says where None.
         trust: Read a pickle, which runs code.
 
@@ -67,8 +67,12 @@ def load_huggingface(folder: Path, task: str | None = None, trust: bool = False)
     """
     # Nothing is fetched, whatever a configuration refers to.
     os.environ.setdefault("HF_HUB_OFFLINE", "1")
-    library = require("transformers")
     values = read_config(folder)
+    if is_image_folder(values):
+        if task not in (None, IMAGES):
+            message = f"{folder} holds a network for images ({values.get('model_type')}), which has no task '{task}'"
+            raise InputError(message, f"--task {IMAGES}")
+        return load_image_folder(folder, values, trust)
     own = EMBEDDING if is_sentence_folder(folder) else _task_of(values)
     task = task or own
     if task not in CLASSES:
@@ -77,21 +81,13 @@ def load_huggingface(folder: Path, task: str | None = None, trust: bool = False)
     if task == EMBEDDING and is_sentence_folder(folder):
         values[POOLING] = pooling_in(folder)
     config = config_of(values)
-    pickled = not any(folder.glob("*.safetensors"))
-    if pickled and not any(folder.glob("*.bin")):
-        raise ModelFileError(f"{folder} has no {WEIGHTS}", "copy the folder again, whole")
-    if pickled and not trust:
-        raise UntrustedError(
-            f"{folder / PICKLED} is a pickle, and reading it would run code from it",
-            f"a folder with {WEIGHTS}, or --trust if you made the file",
-        )
-    library.utils.logging.set_verbosity_error()
-    library.utils.logging.disable_progress_bar()
+    pickled = weights_are_pickled(folder, trust)
     untrained: tuple[str, ...] = ()
     if (folder / SHAPES).is_file():
         module = _narrowed(folder, values, task)
     else:
-        network, untrained = _pretrained(folder, config, task, pickled)
+        kind = getattr(require("transformers"), CLASSES[task])
+        network, untrained = pretrained(folder, config, kind, pickled, has_head=task != EMBEDDING)
         module = wrapped(network, task)
     if task != own:
         # Another task's head is of no use, even where its shape fits.
@@ -116,35 +112,6 @@ def load_huggingface(folder: Path, task: str | None = None, trust: bool = False)
     return TorchModel(module.float().eval(), info)
 
 
-def _pretrained(folder: Path, config: Any, task: str, pickled: bool) -> tuple[Any, tuple[str, ...]]:
-    """The library's own network with the folder's weights, and which tensors had none."""
-    kind = getattr(require("transformers"), CLASSES[task])
-    try:
-        with torch.device("meta"):
-            planned = kind.from_config(copy.deepcopy(config))
-        check_size(folder, sum(tensor.numel() for tensor in planned.parameters()))
-        network, loaded = kind.from_pretrained(
-            folder,
-            config=config,
-            local_files_only=True,
-            trust_remote_code=False,
-            use_safetensors=not pickled,
-            attn_implementation="eager",
-            output_loading_info=True,
-            ignore_mismatched_sizes=True,
-        )
-    except ModelFileError:
-        raise
-    except Exception as error:
-        reason = str(error).strip().partition("\n")[0]
-        raise ModelFileError(f"{folder} can't be loaded: {type(error).__name__}: {reason}", "copy it again") from None
-    body = "" if task == EMBEDDING else f"{network.base_model_prefix}."
-    untrained = tuple(sorted(loaded["missing_keys"]))
-    _check_weights(folder, body, untrained, loaded["mismatched_keys"])
-    # Whatever an encoder alone may lack isn't used.
-    return network, untrained if body else ()
-
-
 def _narrowed(folder: Path, values: dict[str, Any], task: str) -> nn.Module:
     """A network with fewer heads than its configuration can say: built by it, then cut to the shapes beside it."""
     module = text_network(values, task)
@@ -167,18 +134,6 @@ def _task_of(values: dict[str, Any]) -> str:
     # Of one class only there is nothing to tell apart: the library takes this for regression, too.
     is_value = values.get("problem_type") == "regression" or len(values.get("id2label") or "ab") == 1
     return "text-regression" if is_value else DEFAULT_TASK
-
-
-def _check_weights(folder: Path, body: str, missing: tuple[str, ...], mismatched: Collection[Any]) -> None:
-    """Nothing but a head, and the pooler that belongs to it, may lack weights; others' names begin with ``body``."""
-    hint = f"{CONFIG} and {WEIGHTS} of one and the same network"
-    if mismatched:
-        name, have, wanted = (part if isinstance(part, str) else tuple(part) for part in sorted(mismatched)[0])
-        raise ModelFileError(f"{folder}: {name} has the shape {have}, by {CONFIG} it is {wanted}", hint)
-    lost = [name for name in missing if name.startswith(body) and ".pooler." not in f".{name}"]
-    if lost:
-        shown = ", ".join(lost[:3])
-        raise ModelFileError(f"{folder} has no weights for {len(lost)} of the network's tensors: {shown}", hint)
 
 
 def tokenizer_of(folder: Path, config: Any) -> TokenizerSpec:
