@@ -82,12 +82,13 @@ def load_image_folder(folder: Path, values: dict[str, Any], trust: bool) -> Torc
             "a folder of a network that was fine-tuned on your classes",
         )
     config.architectures = [type(network).__name__]
-    names = tuple(str(config.id2label[place]) for place in range(config.num_labels))
+    # Some configurations know neither names nor a count.
+    names = tuple(str((config.id2label or {}).get(place, "")) for place in range(config.num_labels or 0))
     info = ModelInfo(
         factory=reference_of_images(config),
         task=TASK,
         inputs=_inputs(folder, config),
-        classes=() if names == unnamed(len(names)) else names,
+        classes=() if names == unnamed(len(names)) or "" in names else names,
     )
     return TorchModel(ImageNetwork(network).float().eval(), info)
 

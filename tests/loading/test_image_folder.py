@@ -104,6 +104,13 @@ def test_classes_without_names_are_the_data_s(tmp_path: Path) -> None:
     assert loaded(tmp_path).info.classes == ()
 
 
+def test_a_configuration_that_counts_no_classes(tmp_path: Path) -> None:
+    sizes = {"hidden_sizes": [8, 8, 8, 8], "depths": [1, 1, 1, 1], "num_attention_heads": [1, 1, 2, 2]}
+    transformers.PvtForImageClassification(transformers.PvtConfig(image_size=32, **sizes)).save_pretrained(tmp_path)
+    model = loaded(tmp_path)
+    assert model.info.classes == () and model.info.inputs[0].shape == (3, 32, 32)
+
+
 @pytest.mark.parametrize(
     ("file", "changed", "said"),
     [
