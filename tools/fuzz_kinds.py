@@ -45,6 +45,7 @@ def make_bases(folder: Path) -> dict[str, Path]:
     save_form(TorchModel(module, info), folder / "form", (torch.rand(4, 1, 8, 8),))
     torch.save(module.state_dict(), folder / "bare.pt")
     _huggingface(folder / "huggingface")
+    _image_network(folder / "imagenetwork")
     np.savez(
         folder / "images.npz",
         x_train=np.zeros((40, 8, 8), np.uint8),
@@ -73,6 +74,24 @@ def _huggingface(folder: Path) -> None:
     tokenizer.save(str(folder / "tokenizer.json"))
     settings = {"model_max_length": 16, "pad_token": "[PAD]", "unk_token": "[UNK]", "tokenizer_class": "BertTokenizer"}
     (folder / "tokenizer_config.json").write_text(json.dumps(settings))
+
+
+def _image_network(folder: Path) -> None:
+    from transformers import ViTConfig, ViTForImageClassification
+
+    config = ViTConfig(
+        hidden_size=8, num_hidden_layers=1, num_attention_heads=2, intermediate_size=8, image_size=8, patch_size=4,
+        num_channels=1, id2label=dict(enumerate("0123456789")),
+    )  # fmt: skip
+    ViTForImageClassification(config).save_pretrained(folder)
+    prepared = {
+        "do_normalize": True,
+        "image_mean": [0.5],
+        "image_std": [0.5],
+        "rescale_factor": 0.004,
+        "size": {"height": 8, "width": 8},
+    }
+    (folder / "preprocessor_config.json").write_text(json.dumps(prepared))
 
 
 def spoiled_json(rng: Rng, content: Any) -> str:
@@ -202,6 +221,7 @@ def _name(rng: Rng, place: Path, bases: dict[str, Path]) -> Made:
 
 KINDS: dict[str, Callable[[Rng, Path, dict[str, Path]], Made]] = {
     "huggingface": _folder("huggingface"),
+    "imagenetwork": _folder("imagenetwork"),
     "form": _folder("form"),
     "model": _model,
     "data": _data,
