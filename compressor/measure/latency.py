@@ -18,6 +18,9 @@ WARM_UP_RUNS = 3
 # For each runner; slow ones take longer, since each block runs at least once.
 SECONDS = 1.25
 MOST_RUNS_PER_BLOCK = 500
+# On a quiet machine more of it says nothing new: it ends where, after so many blocks and runs of each, the blocks'
+# medians differ by less than this share.
+FEWEST_BLOCKS, ENOUGH_RUNS, STILL = 4, 300, 0.01
 # Of the test split, evenly spread.
 TIMED_TEXTS = 32
 
@@ -48,7 +51,7 @@ def interleaved_latency(
         inputs: Per runner what it is called with in turn, at the batch size that the device will see: one
             call's inputs, or several where samples differ in length.
         threads: Torch is held to as many; ONNX Runtime's sessions are made with theirs.
-        seconds: For all runners together; None for ``SECONDS`` each.
+        seconds: For all runners together; None for up to ``SECONDS`` each.
         blocks: How many for each runner.
         clock: Seconds.
 
@@ -68,6 +71,8 @@ def interleaved_latency(
                 timed[place].blocks.append(
                     [_milliseconds(runner, own[call % len(own)], clock) for call in range(counts[place])]
                 )
+            if seconds is None and all(map(_stands_still, timed)):
+                break
     reference_p50 = float(np.percentile(np.concatenate(timed[0].blocks), 50))
     return [
         _summary(times, runner.name, threads, len(own[0][0]), reference_p50)
@@ -81,6 +86,19 @@ def _runs_per_block(runner: Runner, inputs: Sequence[Arrays], share: float, cloc
     one = max(min(first), 1e-6) / 1000
     count = max(1, min(MOST_RUNS_PER_BLOCK, int(share / one)))
     return -(-count // len(inputs)) * len(inputs)
+
+
+def _stands_still(times: _Times) -> bool:
+    if len(times.blocks) < FEWEST_BLOCKS or sum(map(len, times.blocks)) < ENOUGH_RUNS:
+        return False
+    middle, spread = _spread(times)
+    return spread <= STILL * middle
+
+
+def _spread(times: _Times) -> tuple[float, float]:
+    """The median of the blocks' medians, and half of where two thirds of them lie."""
+    low, middle, high = np.percentile([float(np.median(block)) for block in times.blocks], [16, 50, 84])
+    return float(middle), float(high - low) / 2
 
 
 def timed_inputs(ctx: RunContext) -> list[Arrays]:
@@ -112,14 +130,12 @@ def _milliseconds(runner: Runner, inputs: Arrays, clock: Callable[[], float]) ->
 
 def _summary(times: _Times, runtime: str, threads: int, batch: int, reference_p50: float) -> Latency:
     every = np.concatenate(times.blocks)
-    medians = [float(np.median(block)) for block in times.blocks]
-    low, high = np.percentile(medians, [16, 84])
     p50, p90, p99 = (float(value) for value in np.percentile(every, [50, 90, 99]))
     return Latency(
         p50=p50,
         p90=p90,
         p99=p99,
-        spread=float(high - low) / 2,
+        spread=_spread(times)[1],
         runs=len(every),
         threads=threads,
         batch=batch,

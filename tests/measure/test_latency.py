@@ -90,6 +90,18 @@ def test_a_stall_of_the_machine_does_not_move_p50() -> None:
     assert found.p99 is not None and found.p99 > 100
 
 
+@pytest.mark.parametrize(
+    ("durations", "blocks"),
+    [([1.0], 4), ([1.0, 1.008], 4), ([1.0] * 129 + [1.1] * 129, 10), ([5.0], 10)],
+    ids=["still", "nearly", "it moves", "too few runs"],
+)
+def test_it_ends_where_a_quiet_machine_says_nothing_new(durations: list[float], blocks: int) -> None:
+    clock, log = Clock(), list[str]()
+    (found,) = interleaved_latency([Timed("A", clock, durations, log)], [[INPUTS]], clock=clock)
+    share = int(125 / durations[0])
+    assert (found.runs, len(log)) == (blocks * share, 3 + blocks * (share + 1))
+
+
 class Counting(Timed):
     """Takes as many milliseconds as its input is long."""
 
