@@ -25,6 +25,8 @@ from compressor.user_code import called, reason_of
 
 # Samples of the step that is tried.
 TRIED = 4
+# Bytes of an ONNX file: protobuf counts them in 31 bits.
+LARGEST_FILE = 2**31
 
 
 @dataclass(frozen=True)
@@ -58,6 +60,7 @@ def rehearse(job: Job, progress: ShowProgress = silent) -> list[Rehearsed]:
     faults = chain_faults(job.profile)
     if faults:
         raise PlanError("the stages don't chain:\n  " + "\n  ".join(faults), "compress stages list")
+    _check_size(job.model)
     hint = "a network that takes its data's samples"
     with called("trying the network fails", hint, PlanError, among_ours=True):
         job.task.check(job.model.module, job.data)
@@ -119,6 +122,17 @@ def named(name: str) -> Iterator[None]:
             f"{name} fails on this network: {reason_of(error)}",
             f"--without {name.partition('-')[2]}, or change what it names in the network's code",
         ) from error
+
+
+def _check_size(reference: TorchModel) -> None:
+    """The reference is measured as a file in float32, before anything is made smaller."""
+    held = sum(4 * tensor.numel() for tensor in reference.module.state_dict().values())
+    if held >= LARGEST_FILE:
+        raise PlanError(
+            f"{reference.info.source or 'the network'} holds {held / 1e9:.1f} GB in float32, and an ONNX file "
+            f"{LARGEST_FILE / 1e9:.1f} GB at most: it can't be measured as one",
+            "a smaller network of its family, with this one as --teacher",
+        )
 
 
 def _try_step(made: Rehearsal, stage: Stage, ctx: RunContext) -> None:

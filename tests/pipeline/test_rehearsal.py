@@ -113,3 +113,10 @@ def test_what_fails_is_a_plan_that_cannot_work() -> None:
         raise InputError("the file")
     with pytest.raises(PlanError, match="IndexError: list index"), named("02-prune"):
         [][0]
+
+
+def test_a_network_larger_than_its_file_may_be(make_job: MakeJob, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("compressor.pipeline.rehearsal.LARGEST_FILE", 1000)
+    with pytest.raises(PlanError, match="GB in float32, and an ONNX file") as caught:
+        rehearse(prepared(make_job()))
+    assert "--teacher" in caught.value.hint
