@@ -5,7 +5,6 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from scipy import stats
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -89,12 +88,12 @@ class TextRegression(ScoredTask):
 
 def pearson(found: npt.NDArray[np.float64], wanted: npt.NDArray[np.float64]) -> float:
     """The correlation of (N,) with (N,), -1 to 1; 0 where either is constant."""
-    return _correlation(stats.pearsonr, found, wanted)
+    return _correlation("pearsonr", found, wanted)
 
 
 def spearman(found: npt.NDArray[np.float64], wanted: npt.NDArray[np.float64]) -> float:
     """The correlation of the ranks of (N,) and (N,), equal numbers sharing the mean of theirs; 0 as above."""
-    return _correlation(stats.spearmanr, found, wanted)
+    return _correlation("spearmanr", found, wanted)
 
 
 def bootstrap(
@@ -108,10 +107,13 @@ def bootstrap(
     return float(np.std([correlation(found[chosen], wanted[chosen]) for chosen in drawn]))
 
 
-def _correlation(of: Any, found: npt.NDArray[np.float64], wanted: npt.NDArray[np.float64]) -> float:
+def _correlation(kind: str, found: npt.NDArray[np.float64], wanted: npt.NDArray[np.float64]) -> float:
+    # Every task is imported to know which there are, and this takes most of a second.
+    from scipy import stats
+
     if len(found) < 2 or not np.ptp(found) or not np.ptp(wanted):
         return 0.0
-    return float(of(found, wanted).statistic)
+    return float(getattr(stats, kind)(found, wanted).statistic)
 
 
 def _stderr(values: npt.NDArray[np.float64]) -> float:
