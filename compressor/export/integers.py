@@ -9,11 +9,13 @@ from onnx import TensorProto, numpy_helper
 
 # Fake quantization leaves the lowest integer unused for weights.
 INT8_LIMIT, INT4_LIMIT = 127, 7
+UINT8_LIMIT = 255
 
 
 def store_integer_weights(proto: onnx.ModelProto) -> list[str]:
-    """Replace QuantizeLinear of a stored tensor by the int8 tensor it gives, in place.
+    """Replace QuantizeLinear of a stored tensor by the integers it gives, in place.
 
+    A weight's are int8 around 0; those of a table that the network only adds or reads, as positions are, may be uint8.
     The arithmetic is that of torch's fake quantization (multiply by the reciprocal, round half to even),
     so that both hold the same integers.
 
@@ -31,8 +33,15 @@ def store_integer_weights(proto: onnx.ModelProto) -> list[str]:
         reciprocal = (np.float32(1) / scale.astype(np.float32)).reshape(shape)
         is_narrow = any(a.name == "output_dtype" and a.i == TensorProto.INT4 for a in node.attribute)
         limit = INT4_LIMIT if is_narrow else INT8_LIMIT
-        integers = np.rint(weight.astype(np.float32) * reciprocal).clip(-limit, limit)
-        graph.initializer.append(numpy_helper.from_array(integers.astype(np.int8), node.output[0]))
+        integers = np.rint(weight.astype(np.float32) * reciprocal)
+        zero_point = stored.get(node.input[2]) if len(node.input) > 2 else None
+        if zero_point is not None and zero_point.data_type == TensorProto.UINT8:
+            integers = (
+                (integers + numpy_helper.to_array(zero_point).reshape(shape)).clip(0, UINT8_LIMIT).astype(np.uint8)
+            )
+        else:
+            integers = integers.clip(-limit, limit).astype(np.int8)
+        graph.initializer.append(numpy_helper.from_array(integers, node.output[0]))
         graph.node.remove(node)
         if is_narrow:
             narrow.append(node.output[0])

@@ -59,6 +59,19 @@ def test_weights_become_int8() -> None:
     assert [node.op_type for node in proto.graph.node].count("QuantizeLinear") == 1
 
 
+def test_a_table_on_an_asymmetric_grid_becomes_uint8() -> None:
+    proto = graph_of()
+    proto.graph.initializer.remove(next(one for one in proto.graph.initializer if one.name == "w_zero"))
+    proto.graph.initializer.append(numpy_helper.from_array(np.array([3, 0], np.uint8), "w_zero"))
+    session = onnxruntime.InferenceSession(proto.SerializeToString())
+    x = {"x": np.array([[1.0, 2.0]], np.float32)}
+    wanted = session.run(None, x)[0]
+    store_integer_weights(proto)
+    onnx.checker.check_model(proto, full_check=True)
+    assert stored(proto)["w_q"].tolist() == [[130, 1], [127, 2]] and stored(proto)["w_q"].dtype == np.uint8
+    assert np.array_equal(onnxruntime.InferenceSession(proto.SerializeToString()).run(None, x)[0], wanted)
+
+
 def test_minus_128_is_never_used() -> None:
     proto = graph_of()
     weight = next(tensor for tensor in proto.graph.initializer if tensor.name == "weight")
