@@ -11,7 +11,7 @@ import small_texts
 import torch
 from torch import nn
 
-from compressor.measure import interleaved_latency, timed_inputs
+from compressor.measure import interleaved_latency, latency, timed_inputs
 from compressor.runners import Arrays, TorchRunner
 from compressor.target import Target
 
@@ -95,7 +95,10 @@ def test_a_stall_of_the_machine_does_not_move_p50() -> None:
     [([1.0], 4), ([1.0, 1.008], 4), ([1.0] * 129 + [1.1] * 129, 10), ([5.0], 10)],
     ids=["still", "nearly", "it moves", "too few runs"],
 )
-def test_it_ends_where_a_quiet_machine_says_nothing_new(durations: list[float], blocks: int) -> None:
+def test_it_ends_where_a_quiet_machine_says_nothing_new(
+    durations: list[float], blocks: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(latency, "SECONDS", 1.25)
     clock, log = Clock(), list[str]()
     (found,) = interleaved_latency([Timed("A", clock, durations, log)], [[INPUTS]], clock=clock)
     share = int(125 / durations[0])
