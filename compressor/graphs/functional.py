@@ -172,7 +172,7 @@ def _spell_out_copy(node: fx.Node) -> None:
             cast = node.graph.call_function(aten.to.dtype, (given, kind))
         cast.meta.update(given.meta, val=given.meta["val"].to(kind))
         given = cast
-    node.target, node.args = aten.expand_as.default, (given, over)
+    node.target, node.args, node.kwargs = aten.expand_as.default, (given, over), {}
 
 
 def _spell_out_padding(node: fx.Node) -> None:

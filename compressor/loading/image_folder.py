@@ -103,6 +103,10 @@ def _inputs(folder: Path, config: Any) -> tuple[InputSpec, ...]:
     mean: tuple[float, ...] = ()
     std: tuple[float, ...] = ()
     if said.do_normalize is not False and said.image_mean and said.image_std:
+        for name, given in (("image_mean", said.image_mean), ("image_std", said.image_std)):
+            if len(given) != channels:
+                message = f"{folder}: {name} has {len(given)} numbers, and the network takes {channels} channels"
+                raise ModelFileError(message, HINT)
         # Pixels come as 0 to 1; the processor's are these times what it scales by.
         scale = 1 / WHITE if said.do_rescale is False else (said.rescale_factor or 1 / WHITE) * WHITE
         mean, std = (tuple(value / scale for value in given) for given in (said.image_mean, said.image_std))

@@ -126,7 +126,8 @@ def named(name: str) -> Iterator[None]:
 
 def _check_size(reference: TorchModel) -> None:
     """The reference is measured as a file in float32, before anything is made smaller."""
-    held = sum(4 * tensor.numel() for tensor in reference.module.state_dict().values())
+    # Tied weights are one tensor.
+    held = sum(4 * tensor.numel() for tensor in [*reference.module.parameters(), *reference.module.buffers()])
     if held >= LARGEST_FILE:
         raise PlanError(
             f"{reference.info.source or 'the network'} holds {held / 1e9:.1f} GB in float32, and an ONNX file "

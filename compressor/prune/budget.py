@@ -113,7 +113,8 @@ def find_ratio(model: TorchModel, budget: PruneBudget, ctx: RunContext, prune: P
         if not budget.nearest:
             raise BudgetError(why, unit, f"--set prune.budget.{budget.name}={unit * 1.05:.2g}")
         if smallest >= whole:
-            return high, why
+            # By size, nothing can go, and the caller says which layer why. By the clock the cost is that of the calls.
+            return (0.0, f"{why}; that gains nothing: nothing is removed") if budget.name in BY_CLOCK else (high, why)
         limit, said = smallest * NEAR, f"{why}; the nearest is taken"
     above, below = whole, smallest
     while high - low > PRECISION:

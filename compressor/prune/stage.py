@@ -143,7 +143,7 @@ class Prune(Stage):
                 metrics["validation_recovered"] = result.score
                 metrics["steps"] = metrics.get("steps", 0) + result.steps
                 metrics["history"] = [*metrics.get("history", []), *result.history]
-        else:
+        elif not said:
             notes.append("the network is within the budget already: nothing was removed")
         metrics |= {
             "ratio": ratio,

@@ -127,7 +127,9 @@ def fit(
             schedule.load_state_dict(state.schedule)
             if average is not None:
                 average.load_state_dict(state.average)
-        meter.repeat(state.history)
+        history = [{"loss": float(row["loss"]), "score": float(row["score"])} for row in state.history]
+    # Outside: who is told may raise errors of their own, as a search that gives a training up does.
+    meter.repeat(history)
     trained = accelerator.prepare_model(module)
     alarm = SilenceAlarm(name) if state.epoch == 0 else None
     # Where losses are read later, bad ones have moved the weights by then.

@@ -115,6 +115,7 @@ def test_a_configuration_that_counts_no_classes(tmp_path: Path) -> None:
     ("file", "changed", "said"),
     [
         ("preprocessor_config.json", {"image_std": [0, 1, 1]}, "image_std"),
+        ("preprocessor_config.json", {"image_mean": [0.5]}, "image_mean has 1 numbers, and the network takes 3"),
         ("preprocessor_config.json", {"size": {"height": -1}}, "size"),
         ("preprocessor_config.json", {"image_mean": "half"}, "image_mean"),
         ("config.json", {"num_channels": 4}, "shape"),

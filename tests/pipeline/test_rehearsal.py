@@ -14,7 +14,7 @@ from compressor.errors import InputError, PlanError, StageError
 from compressor.models import ModelInfo, OnnxModel, TorchModel
 from compressor.pipeline import Job, run
 from compressor.pipeline.job import prepared
-from compressor.pipeline.rehearsal import named, rehearse
+from compressor.pipeline.rehearsal import _check_size, named, rehearse
 from compressor.stage import Stage, StageResult
 
 MakeJob = Callable[..., Job]
@@ -120,3 +120,6 @@ def test_a_network_larger_than_its_file_may_be(make_job: MakeJob, monkeypatch: p
     with pytest.raises(PlanError, match="GB in float32, and an ONNX file") as caught:
         rehearse(prepared(make_job()))
     assert "--teacher" in caught.value.hint
+    tied = nn.Linear(10, 10, bias=False)
+    monkeypatch.setattr("compressor.pipeline.rehearsal.LARGEST_FILE", 401)
+    _check_size(TorchModel(nn.Sequential(tied, tied), ModelInfo()))

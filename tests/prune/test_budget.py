@@ -87,3 +87,10 @@ def test_a_network_of_which_nothing_can_go(tmp_path: Path) -> None:
     ctx = small.small_context(tmp_path)
     ratio, said = find_ratio(ctx.reference, PruneBudget(macs=0.5, nearest=True), ctx, lambda _module, _ratio: None)
     assert ratio > 0.9 and "still leaves 1" in said
+
+
+def test_what_is_as_slow_without_its_channels_keeps_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("compressor.prune.budget._cost", lambda *_: 2.0)
+    ctx = small.small_context(tmp_path)
+    ratio, said = find_ratio(ctx.reference, PruneBudget(latency_ms=1.0, nearest=True), ctx, pruner(ctx))
+    assert ratio == 0.0 and "gains nothing" in said

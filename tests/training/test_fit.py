@@ -97,6 +97,18 @@ def test_a_state_that_was_tampered_with_is_named(tmp_path: Path, part: str) -> N
         trained(tmp_path)
 
 
+def test_an_error_of_who_follows_a_resumed_training_is_theirs(tmp_path: Path) -> None:
+    with pytest.raises(KilledError):
+        trained(tmp_path, kill_before=2)
+
+    def listening(_said: Progress) -> None:
+        raise ValueError("enough of this")
+
+    ctx = replace(small.small_context(tmp_path), progress=listening)
+    with pytest.raises(ValueError, match="enough of this"):
+        fit(small.small_model().module, ctx, SETTINGS, labels_only(ctx))
+
+
 def test_a_non_finite_loss_stops_and_keeps_the_last_good_weights(tmp_path: Path) -> None:
     ctx = small.small_context(tmp_path)
     module = small.small_model().module
