@@ -98,6 +98,8 @@ def _inputs(folder: Path, config: Any) -> tuple[InputSpec, ...]:
     said = _prepared(folder)
     sides = _sides(getattr(config, "image_size", None)) or _sides(_size_of(said))
     if sides is None:
+        if said.do_normalize is not False and said.image_mean:
+            raise ModelFileError(f"{folder} says how images are normalised, and not of which size they are", HINT)
         return ()
     channels = getattr(config, "num_channels", None) or 3
     mean: tuple[float, ...] = ()

@@ -130,6 +130,12 @@ def test_what_is_damaged_is_named(file: str, changed: dict[str, Any], said: str,
         load_file(tmp_path)
 
 
+def test_a_normalisation_is_not_lost_for_want_of_a_size(tmp_path: Path) -> None:
+    folder_of("resnet", tmp_path, {name: value for name, value in PROCESSOR.items() if name != "size"})
+    with pytest.raises(ModelFileError, match="says how images are normalised, and not of which size"):
+        load_file(tmp_path)
+
+
 def test_a_head_that_nobody_trained(tmp_path: Path) -> None:
     transformers.ViTModel(NETWORKS["vit"]).save_pretrained(tmp_path)
     with pytest.raises(ModelFileError, match="its head for images was never trained"):
