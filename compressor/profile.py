@@ -12,7 +12,7 @@ from compressor import faults, registry
 from compressor.assignments import parse_assignment
 from compressor.errors import InputError, ProfileError, did_you_mean
 from compressor.reading import placed, read_toml
-from compressor.target import Budget, Target
+from compressor.target import Goals, Target
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -33,7 +33,7 @@ class Profile:
         name: The file's stem.
         summary: One line.
         target: The device and its runtime.
-        budget: Limits of the last artifact.
+        budget: Limits of the last artifact, and what a search does within them.
         stages: In order, at least one.
         text_stages: The same for text networks; empty where the profile has none of its own for them.
         extends: The profile it was merged over; empty for none.
@@ -43,7 +43,7 @@ class Profile:
     name: str
     summary: str
     target: Target
-    budget: Budget
+    budget: Goals
     stages: tuple[Stage, ...]
     extends: str = ""
     overrides: tuple[str, ...] = field(default=())
@@ -123,7 +123,7 @@ def load_profile(name_or_path: str, overrides: Sequence[str] = ()) -> Profile:
     for override in overrides:
         _override(raw, classes, override, found)
     target = _validated(Target, raw["target"], "[target]", found)
-    budget = _validated(Budget, raw["budget"], "[budget]", found)
+    budget = _validated(Goals, raw["budget"], "[budget]", found)
     stages = _stages(raw, classes, found)
     if not raw["stage"]:
         found.append("no [[stage]]: a profile needs at least one")

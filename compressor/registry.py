@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
 BUILT_IN = {
     "distill": "compressor.distill.stage:Distill",
+    "recover": "compressor.distill.recover_stage:Recover",
     "prune": "compressor.prune.stage:Prune",
     "vocabulary": "compressor.prune.vocabulary_stage:Vocabulary",
     "quantize": "compressor.quantize.stage:Quantize",

@@ -123,6 +123,41 @@ class ScoreInfo(_Record):
     count: int
 
 
+class FrontPoint(_Record):
+    """One network that a search measured: its exported file, on the validation split."""
+
+    name: str
+    made_by: list[str] = Field(description="the stages from the reference to it, in words")
+    score: float
+    score_stderr: float | None = None
+    score_drop: float
+    score_drop_stderr: float | None = None
+    size_bytes: int
+    latency_ms: float | None = None
+    reference_latency_ms: float | None = None
+    params: int | None = None
+    macs: int | None = None
+    precision: str
+    epochs: int = Field(description="of training, all stages together")
+    meets: bool = Field(description="whether it meets every goal that could be measured")
+    on_front: bool = Field(description="whether no other one is as good in size, latency and score, and better in one")
+    chosen: bool = False
+    artifact: str = Field(description="its file, relative to the report")
+
+
+class Search(_Record):
+    """What a search did to find the run's stages."""
+
+    objective: str
+    goals: dict[str, float]
+    split: str
+    samples: int
+    epochs: int = Field(description="of all trainings")
+    seconds: dict[str, float] = Field(description="training, measuring, and the search's own")
+    front: list[FrontPoint] = Field(default_factory=list, description="every point, in the order of measuring")
+    notes: list[str] = Field(default_factory=list)
+
+
 class Report(_Record):
     """Everything one run measured. Fields are added, never renamed."""
 
@@ -141,6 +176,7 @@ class Report(_Record):
     artifacts: list[Artifact] = Field(default_factory=list)
     ratios: Ratios = Ratios()
     budget: list[BudgetCheck] = Field(default_factory=list)
+    search: Search | None = Field(default=None, description="where the run searched for its stages")
     seeds: list[dict[str, Any]] = Field(default_factory=list, description="per seed, where several ran")
     spread: dict[str, Any] = Field(default_factory=dict, description="standard errors over seeds")
     peak_memory_bytes: int | None = Field(

@@ -2,12 +2,15 @@
 
 from typing import Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from compressor.settings import Settings
 
 # What a file is chosen by where one can't have both.
 Prefer = Literal["speed", "size"]
+# What a search makes as small, or as large, as the limits allow.
+Objective = Literal["size", "latency", "score"]
+LIMITS = ("score_drop", "latency_ms", "latency", "size_mb", "size", "macs", "params")
 
 
 class Target(Settings):
@@ -42,3 +45,54 @@ class Budget(Settings):
     size: float | None = Field(default=None, gt=0, le=1, description="file on disk as a fraction of the reference's")
     macs: float | None = Field(default=None, gt=0, description="MACs that may remain: a fraction (<= 1) or a count")
     params: float | None = Field(default=None, gt=0, description="parameters that may remain: a fraction or a count")
+
+    def limits(self) -> dict[str, float]:
+        """The limits that are set, by name."""
+        return {name: value for name in LIMITS if (value := getattr(self, name)) is not None}
+
+
+class Goals(Budget):
+    """What the last artifact may cost, and what is to be got out of that: the aims of a search.
+
+    A prune stage that is told neither ratio nor budget is the one that is searched: as far as these allow.
+    """
+
+    minimize: Literal["size", "latency"] | None = Field(
+        default=None,
+        description="what a search makes as small as the limits allow; without it 'size' where score_drop is set and "
+        "no size is, 'latency' where both are",
+    )
+    maximize: Literal["score"] | None = Field(
+        default=None, description="a search looks for the best score within the limits; so it does without score_drop"
+    )
+    hours: float | None = Field(
+        default=None, gt=0, le=1000, description="how long a search may take with all that follows it"
+    )
+    confidence: float | None = Field(
+        default=None,
+        gt=0.5,
+        lt=1,
+        description="score_drop counts as kept only where it is with this probability, given the validation samples; "
+        "without it, by the measured value",
+    )
+
+    @model_validator(mode="after")
+    def _one_objective(self) -> "Goals":
+        if self.minimize and self.maximize:
+            raise ValueError("minimize and maximize exclude one another")
+        if self.maximize and not self.limits().keys() - {"score_drop"}:
+            raise ValueError("maximize = 'score' needs a limit on size, latency, macs or params")
+        if self.minimize and self.score_drop is None:
+            raise ValueError(
+                f"minimize = '{self.minimize}' needs score_drop: the smallest network of all answers nothing"
+            )
+        return self
+
+    @property
+    def objective(self) -> Objective:
+        """What is minimized or maximized."""
+        if self.minimize or self.maximize:
+            return self.minimize or "score"
+        if self.score_drop is None:
+            return "score"
+        return "latency" if self.size is not None or self.size_mb is not None else "size"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import tempfile
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -13,6 +13,7 @@ import click
 
 from compressor import registry
 from compressor.assignments import parse_assignments
+from compressor.cli.goals import GOAL_OPTIONS, goals_of
 from compressor.errors import InputError
 
 if TYPE_CHECKING:
@@ -71,6 +72,7 @@ JOB_OPTIONS = (
     click.option("--stop-before", metavar="KIND", help="Leave out this stage and all after it."),
     click.option("--without", multiple=True, metavar="KIND", help="Leave out this stage alone."),
     click.option("--fresh", is_flag=True, help="Redo every stage, whatever is cached."),
+    *GOAL_OPTIONS,
 )
 
 
@@ -168,6 +170,15 @@ class JobOptions(ModelOptions):
     stop_before: str | None
     without: tuple[str, ...]
     fresh: bool
+    max_drop: str | None
+    max_size: str | None
+    max_latency: str | None
+    max_params: str | None
+    max_macs: str | None
+    minimize: str | None
+    maximize: str | None
+    hours: str | None
+    confidence: str | None
 
     def job(self, command: str) -> Job:
         """Read everything the options name; the profile first, since it is read in no time."""
@@ -178,6 +189,7 @@ class JobOptions(ModelOptions):
         from compressor.tasks import make_task
 
         profile = load_profile(self.profile, self.overrides)
+        profile = replace(profile, budget=goals_of(vars(self), profile.budget))
         out = (
             placed(self.out, "--out", "another --out")
             if self.out

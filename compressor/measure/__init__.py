@@ -5,7 +5,7 @@ from compressor.measure.latency import interleaved_latency, p50s, timed_inputs
 from compressor.measure.parity import parity
 from compressor.measure.score import batch_for, collect_outputs, paired_drop, score_form, score_outputs
 from compressor.measure.size import file_size
-from compressor.measure.snapshot import Reference, Snapshot, snapshot
+from compressor.measure.snapshot import Reference, Snapshot, costs_of, snapshot
 from compressor.measure.trial import try_file
 
 __all__ = [
@@ -13,6 +13,7 @@ __all__ = [
     "Snapshot",
     "batch_for",
     "collect_outputs",
+    "costs_of",
     "count_macs",
     "count_params",
     "file_size",

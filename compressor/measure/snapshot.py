@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from compressor.context import Progress, RunContext
-from compressor.data import fitted
+from compressor.data import SplitName, fitted
 from compressor.export.onnx import export_onnx, write_atomically
 from compressor.export.tensorrt import build_engine
 from compressor.measure.compute import count_macs, count_params
@@ -36,7 +36,7 @@ class Snapshot:
 
     Args:
         record: For the report; the pipeline fills in kind, seconds and what the stage said.
-        outputs: The task's answers on the test split in its order.
+        outputs: The task's answers on the split in its order.
         artifact: The file that was measured.
     """
 
@@ -81,10 +81,12 @@ class Snapshot:
 Reference = Snapshot
 
 
-def snapshot(name: str, model: Form, ctx: RunContext, folder: Path, reference: Reference | None) -> Snapshot:
+def snapshot(
+    name: str, model: Form, ctx: RunContext, folder: Path, reference: Reference | None, split: SplitName = "test"
+) -> Snapshot:
     """Export a form where it is a torch form, and measure the file.
 
-    Scored on the test split in the target's runtime. Where that runtime isn't on this machine, ONNX
+    Scored in the target's runtime. Where that runtime isn't on this machine, ONNX
     Runtime stands in for the score and its name says so; the latency stays unmeasured, with the reason.
 
     Args:
@@ -92,19 +94,20 @@ def snapshot(name: str, model: Form, ctx: RunContext, folder: Path, reference: R
         model: Left untouched.
         ctx: The run's facts.
         folder: Where ``model.onnx`` goes.
-        reference: The reference's snapshot; None while it is being made.
+        reference: The reference's snapshot of the same split; None while it is being made.
+        split: What it is scored on: test for the report, validation for what is chosen by it.
     """
     ctx.progress(Progress("measure", message=f"measuring {name}"))
     ctx = replace(ctx, data=fitted(ctx.data, model.info))
     inputs = ctx.task.example_inputs(ctx.data, max(2, ctx.target.batch_size))
     artifact = _deployed(_exported(model, inputs, ctx, folder), ctx, folder)
     with _scoring_runner(artifact) as runner:
-        outputs = collect_outputs(runner, ctx, batch_size=batch_for(artifact, ctx))
+        outputs = collect_outputs(runner, ctx, split, batch_size=batch_for(artifact, ctx))
         runtime = runner.name
     if available(ctx.target) is not None:
         runtime += f" (stands in for {ctx.target.runtime})"
-    score = score_outputs(outputs, ctx)
-    drop, drop_stderr = (None, None) if reference is None else _drop(reference, score, ctx)
+    score = score_outputs(outputs, ctx, split)
+    drop, drop_stderr = (None, None) if reference is None else _drop(reference, score, ctx, split)
     params, macs = _compute(model, inputs)
     record = StageRecord(
         name=name,
@@ -121,10 +124,27 @@ def snapshot(name: str, model: Form, ctx: RunContext, folder: Path, reference: R
         scores=score.others,
         per_class=score.per_class,
         latency_ms=_latency(artifact, ctx, reference),
-        parity=_parity(model, outputs, ctx),
+        parity=_parity(model, outputs, ctx, split),
         artifact=str(artifact.path),
     )
     return Snapshot(record, outputs, artifact)
+
+
+def costs_of(model: Form, ctx: RunContext, reference: Reference | None) -> StageRecord:
+    """What a form's file costs, and nothing of what it is worth: of networks that nobody trained.
+
+    Args:
+        model: Left untouched.
+        ctx: The run's facts; the file goes into its folder.
+        reference: What its latency is measured beside; None to leave that out.
+    """
+    inputs = ctx.task.example_inputs(fitted(ctx.data, model.info), max(2, ctx.target.batch_size))
+    artifact = _exported(model, inputs, ctx, ctx.workdir)
+    params, macs = _compute(model, inputs)
+    record = StageRecord(name="", kind="", seconds=0.0, params=params, macs=macs, size_bytes=file_size(artifact.path))
+    if reference is None:
+        return record
+    return record.model_copy(update={"latency_ms": _latency(artifact, ctx, reference)})
 
 
 def _exported(model: Form, inputs: tuple[Tensor, ...], ctx: RunContext, folder: Path) -> Artifact:
@@ -149,8 +169,8 @@ def _scoring_runner(artifact: Artifact) -> Runner:
     return OnnxRunner(artifact.path, threads=torch.get_num_threads())
 
 
-def _drop(reference: Reference, score: Score, ctx: RunContext) -> tuple[float, float]:
-    return paired_drop(score_outputs(reference.outputs, ctx), score, ctx.task.higher_is_better)
+def _drop(reference: Reference, score: Score, ctx: RunContext, split: SplitName) -> tuple[float, float]:
+    return paired_drop(score_outputs(reference.outputs, ctx, split), score, ctx.task.higher_is_better)
 
 
 def _compute(model: Form, inputs: tuple[Tensor, ...]) -> tuple[int | None, int | None]:
@@ -178,9 +198,9 @@ def _latency(artifact: Artifact, ctx: RunContext, reference: Reference | None) -
         return interleaved_latency(runners, inputs, threads=target.threads)[-1]
 
 
-def _parity(model: Form, outputs: Logits, ctx: RunContext) -> Parity | None:
+def _parity(model: Form, outputs: Logits, ctx: RunContext, split: SplitName) -> Parity | None:
     if not isinstance(model, (TorchModel, QuantizedModel)):
         return None
     with TorchRunner(model.module) as runner:
-        expected = collect_outputs(runner, ctx, count=PARITY_SAMPLES)
+        expected = collect_outputs(runner, ctx, split, count=PARITY_SAMPLES)
     return parity(expected, outputs[: len(expected)], answers=ctx.task.answers)

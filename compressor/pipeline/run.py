@@ -14,13 +14,15 @@ from compressor.pipeline.control import check_control, run_control, with_control
 from compressor.pipeline.environment import describe_environment
 from compressor.pipeline.folder import claim, point_to
 from compressor.pipeline.job import Job, prepared, report_progress
-from compressor.pipeline.loop import Arm, run_arm
+from compressor.pipeline.loop import Arm, measure_reference, run_arm
+from compressor.pipeline.search import Searched, is_open, search
 from compressor.pipeline.summary import (
     artifact_of,
     budget_checks,
     mean_over_seeds,
     ratios,
     status_of,
+    with_error,
 )
 from compressor.report import Artifact, Report, ScoreInfo, Status
 from compressor.report_html import write_html
@@ -62,32 +64,39 @@ def run(job: Job, progress: ShowProgress = silent) -> Report:
 
 def _run_seed(job: Job, progress: ShowProgress) -> Report:
     # Written after every stage, so that it is right even where this process is killed in the next.
-    arm = Arm([], [], [], lambda: _write_partial(job, arm, control, "interrupted", UNFINISHED))
-    control = Arm([], [], [])
+    def write_so_far() -> None:
+        _write_partial(job, arm, control, searched, "interrupted", UNFINISHED)
+
+    arm, control, searched = Arm([], [], [], write_so_far), Arm([], [], []), Searched(write_so_far)
     try:
+        if is_open(job):
+            measure_reference(job, job.out, job.all_teachers, progress, arm)
+            job = search(job, arm.snapshots[0], progress, searched)
         run_arm(job, job.out, job.all_teachers, progress, arm)
         run_control(job, arm, progress, control)
     except KeyboardInterrupt:
-        _write_partial(job, arm, control, "interrupted", "interrupted; run again to go on")
+        _write_partial(job, arm, control, searched, "interrupted", "interrupted; run again to go on")
         raise
     except BaseException as error:
-        _write_partial(job, arm, control, "failed", str(error) or type(error).__name__)
+        _write_partial(job, arm, control, searched, "failed", str(error) or type(error).__name__)
         raise
-    report = _report(job, arm, control, None, [])
+    report = _report(job, arm, control, searched, None, [])
     _write(report, job.out)
     return report
 
 
-def _write_partial(job: Job, arm: Arm, control: Arm, status: Status, note: str) -> None:
+def _write_partial(job: Job, arm: Arm, control: Arm, searched: Searched, status: Status, note: str) -> None:
     if arm.records:
-        _write(_report(job, arm, control, status, [note]), job.out)
+        _write(_report(job, arm, control, searched, status, [note]), job.out)
 
 
-def _report(job: Job, arm: Arm, control: Arm, status: Status | None, notes: list[str]) -> Report:
+def _report(job: Job, arm: Arm, control: Arm, searched: Searched, status: Status | None, notes: list[str]) -> Report:
     records = arm.records
     if control.records:
         records = with_control(arm, control, job.context(job.out, job.all_teachers))
     checks = budget_checks(job.profile.budget, records) if status is None else []
+    if searched.report is not None and any(point.chosen and point.meets for point in searched.report.front):
+        checks = [with_error(check, records[-1]) for check in checks]
     test = job.data.test
     return Report(
         status=status or status_of(checks),
@@ -114,18 +123,19 @@ def _report(job: Job, arm: Arm, control: Arm, status: Status | None, notes: list
             name=job.task.score_name, higher_is_better=job.task.higher_is_better, split="test", count=len(test)
         ),
         stages=records,
-        artifacts=_artifacts(job.out, arm),
+        artifacts=_artifacts(job.out, arm, searched),
         ratios=ratios(records),
         budget=checks,
+        search=searched.report,
         peak_memory_bytes=peak_memory(),
         notes=[*job.file_notes, *notes],
     )
 
 
-def _artifacts(out: Path, arm: Arm) -> list[Artifact]:
-    """The files of the last record, where it is not the reference itself."""
+def _artifacts(out: Path, arm: Arm, searched: Searched) -> list[Artifact]:
+    """The file of the last record, where it is not the reference itself; while a search goes on, its best so far."""
     if len(arm.records) < 2:
-        return []
+        return [] if searched.best is None else [searched.best]
     record, taken = arm.records[-1], arm.snapshots[-1]
     path = taken.artifact.path
     return [artifact_of(record, path.relative_to(out).as_posix(), taken.artifact.precision, file_digest(path))]

@@ -34,7 +34,7 @@ class PruneBudget(Budget):
 
     @model_validator(mode="after")
     def _one_limit(self) -> "PruneBudget":
-        limits = self._limits()
+        limits = self.limits()
         if "score_drop" in limits or len(limits) != 1:
             raise ValueError("wanted exactly one of macs, params, size, size_mb, latency, latency_ms")
         return self
@@ -42,15 +42,12 @@ class PruneBudget(Budget):
     @property
     def name(self) -> str:
         """The one that is set."""
-        return next(iter(self._limits()))
+        return next(iter(self.limits()))
 
     @property
     def limit(self) -> float:
         """Its value, as typed."""
-        return next(iter(self._limits().values()))
-
-    def _limits(self) -> dict[str, float]:
-        return self.model_dump(exclude_none=True, exclude={"nearest"})
+        return next(iter(self.limits().values()))
 
 
 def check_measurable(budget: PruneBudget, ctx: RunContext) -> None:

@@ -37,7 +37,11 @@ class Prune(Stage):
     one_of: ClassVar[tuple[str, ...]] = ("ratio", "budget")
 
     ratio: float | None = Field(
-        default=None, gt=0, lt=1, description="removed of each layer's channels; 0.5 where no budget is set"
+        default=None,
+        gt=0,
+        lt=1,
+        description="removed of each layer's channels; without it and any other amount a run that has "
+        "goals searches for what they allow, and one that has none takes 0.5",
     )
     heads: float | None = Field(
         default=None, ge=0, lt=1, description="of a transformer: removed of each block's attention heads; else ratio"
@@ -71,6 +75,11 @@ class Prune(Stage):
         if self.steps > self.train.epochs:
             raise ValueError(f"steps = {self.steps} needs as many epochs, train.epochs = {self.train.epochs}")
         return self
+
+    @property
+    def is_open(self) -> bool:
+        """Whether how much goes is left to the run's goals."""
+        return all(value is None for value in (self.ratio, self.budget, self.heads, self.neurons, self.width))
 
     def rehearse(self, model: TorchModel, ctx: RunContext) -> Rehearsal:
         """Find the ratio where no clock is needed for it, prune by it, and forward."""

@@ -11,7 +11,7 @@ from compressor.export.stage import Export
 from compressor.pipeline import Job
 from compressor.profile import Profile
 from compressor.prune.stage import Prune
-from compressor.target import Budget, Target
+from compressor.target import Goals, Target
 from compressor.tasks import make_task
 from compressor.training import TrainSettings
 
@@ -20,12 +20,12 @@ ONCE = TrainSettings(epochs=1, batch_size=64, precision="fp32", crop=0)
 
 @pytest.fixture
 def make_job(tmp_path: Path) -> Callable[..., Job]:
-    def make(ratio: float = 0.5, budget: Budget | None = None, **changed: Any) -> Job:
+    def make(ratio: float = 0.5, budget: Goals | None = None, **changed: Any) -> Job:
         profile = Profile(
             name="test",
             summary="a test",
             target=Target(runtime="onnxruntime"),
-            budget=budget or Budget(),
+            budget=budget or Goals(),
             stages=(Prune(ratio=ratio, train=ONCE), Export()),
         )
         settings: dict[str, Any] = {

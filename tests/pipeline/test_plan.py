@@ -68,11 +68,12 @@ def test_a_good_teacher_needs_no_words(make_job: MakeJob) -> None:
 
 def test_a_teacher_that_knows_nothing_is_said(make_job: MakeJob) -> None:
     job = prepared(make_job())
+    # On how many samples, and so the figures, a clock decides each time.
+    said = "the teacher is no better than chance on validation"
     (note,) = teacher_notes(job)
-    assert note.startswith("the teacher is no better than chance on validation")
-    assert note in pipeline.plan(job).notes
     report = pipeline.run(job)
-    assert note in report.stages[0].notes
+    for notes in ([note], pipeline.plan(job).notes, report.stages[0].notes):
+        assert any(one.startswith(said) for one in notes)
 
 
 def test_a_teacher_below_its_pupil_is_said(make_job: MakeJob) -> None:

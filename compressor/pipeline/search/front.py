@@ -1,0 +1,118 @@
+"""Which of the files that were measured meet the goals, which none of the others beats, and which one is chosen."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from statistics import NormalDist
+
+from compressor.errors import PlanError
+from compressor.pipeline.search.work import Node
+from compressor.pipeline.summary import budget_checks
+from compressor.report import StageRecord
+from compressor.target import Goals, Objective
+
+
+@dataclass(frozen=True)
+class Judge:
+    """Weighs files by what the user wants; all scores are those of the validation split.
+
+    Args:
+        goals: The limits, and what is to be got out of them.
+        reference: The untouched network's record.
+    """
+
+    goals: Goals
+    reference: StageRecord
+
+    @property
+    def objective(self) -> Objective:
+        """What is minimized or maximized."""
+        return self.goals.objective
+
+    def cost(self, record: StageRecord) -> float:
+        """What is to be small: bytes, or milliseconds; MACs where the target's runtime isn't on this machine."""
+        if self.objective != "latency":
+            return float(record.size_bytes or 0)
+        latency = record.latency_ms
+        if latency is None or latency.p50 is None:
+            return float(record.macs or 0)
+        # Beside the reference's own, so that a machine that is busy now and then doesn't decide.
+        return latency.p50 / (latency.reference_p50 or 1.0)
+
+    def drop(self, record: StageRecord) -> float:
+        """How far the score fell, at most, with the probability that is asked for; else as it was measured."""
+        assert record.score_drop is not None
+        if self.goals.confidence is None:
+            return record.score_drop
+        return record.score_drop + NormalDist().inv_cdf(self.goals.confidence) * (record.score_drop_stderr or 0.0)
+
+    def spare(self, record: StageRecord) -> float:
+        """How much more of the score could go; below 0 where too much is gone already."""
+        return float("inf") if self.goals.score_drop is None else self.goals.score_drop - self.drop(record)
+
+    def within(self, record: StageRecord) -> bool:
+        """Whether all limits but that of the score are kept, as far as they could be measured."""
+        checks = budget_checks(self.goals, [self.reference, record])
+        return all(check.met is not False for check in checks if check.name != "score_drop")
+
+    def meets(self, record: StageRecord) -> bool:
+        """Whether all goals are met that could be measured."""
+        return self.spare(record) >= 0 and self.within(record)
+
+    def best(self, files: Sequence[Node]) -> Node | None:
+        """The one that meets the goals and is smallest, fastest or best; None where none does."""
+        met = [file for file in files if self.meets(file.measured)]
+        if not met:
+            return None
+        if self.objective == "score":
+            return min(met, key=lambda file: (file.measured.score_drop, self.cost(file.measured)))
+        return min(met, key=lambda file: (self.cost(file.measured), file.measured.score_drop))
+
+    def nearest(self, files: Sequence[Node]) -> Node:
+        """Where none meets the goals, the one that lacks the least: of the score, then of what is limited beside it."""
+
+        def lacks(file: Node) -> tuple[float, float]:
+            over = [
+                check.value / check.limit - 1
+                for check in budget_checks(self.goals, [self.reference, file.measured])
+                if check.met is False and check.value is not None and check.name != "score_drop"
+            ]
+            return max(over, default=0.0), max(0.0, -self.spare(file.measured))
+
+        return min(files, key=lacks)
+
+
+def front_of(files: Sequence[Node]) -> set[str]:
+    """The names of those that no other file beats: none is as good in size, latency and score and better in one."""
+    found = set()
+    for file in files:
+        own = _figures(file.measured)
+        others = [_figures(other.measured) for other in files if other is not file]
+        if not any(all(a <= b for a, b in zip(other, own, strict=True)) and other != own for other in others):
+            found.add(file.name)
+    return found
+
+
+def _figures(record: StageRecord) -> tuple[float, float, float]:
+    latency = record.latency_ms
+    ratio = latency.p50 / (latency.reference_p50 or 1.0) if latency and latency.p50 is not None else 0.0
+    return float(record.size_bytes or 0), ratio, float(record.score_drop or 0.0)
+
+
+def check_reachable(goals: Goals, reference: StageRecord, smallest: StageRecord) -> None:
+    """Refuse limits that not even the smallest network keeps.
+
+    Args:
+        goals: The run's.
+        reference: The untouched network's record.
+        smallest: What a file costs of which as much was cut as can be.
+
+    Raises:
+        PlanError: Naming the limit and what is reached.
+    """
+    for check in budget_checks(goals, [reference, smallest]):
+        if check.met is False and check.name != "score_drop":
+            raise PlanError(
+                f"no part of this network keeps {check.name} = {check.limit:g}: with as much cut as can be, "
+                f"{check.value:.4g} is left",
+                f"--set budget.{check.name}={(check.value or 0) * 1.1:.3g}, or a smaller network of its family",
+            )

@@ -1,0 +1,194 @@
+"""A run's stages found by trying: from the stage that is told no ratio to the file that meets the goals best."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from shutil import copyfile
+
+from compressor.context import Progress, ShowProgress
+from compressor.digests import file_digest
+from compressor.errors import StageError
+from compressor.export.onnx import write_atomically
+from compressor.measure import Snapshot
+from compressor.pipeline.job import Job
+from compressor.pipeline.search.front import Judge, check_reachable, front_of
+from compressor.pipeline.search.moves import Moves
+from compressor.pipeline.search.path import smallest
+from compressor.pipeline.search.sized import best_of_size
+from compressor.pipeline.search.work import Node, Work
+from compressor.pipeline.summary import artifact_of
+from compressor.prune.budget import HIGHEST
+from compressor.prune.stage import Prune
+from compressor.report import Artifact, FrontPoint, Search, StageRecord
+from compressor.stage import Stage
+
+BEST = "best"
+
+
+@dataclass
+class Searched:
+    """What a search has found so far: right at every moment, for the report of a run that is killed in the next."""
+
+    grown: Callable[[], None] = lambda: None
+    report: Search | None = None
+    best: Artifact | None = None
+    stages: tuple[Stage, ...] = field(default=())
+
+
+def is_open(job: Job) -> bool:
+    """Whether a stage is left to what the goals allow: a prune stage without ratio and budget, in a run with goals."""
+    return bool(job.profile.budget.limits()) and _place(job.stages) is not None
+
+
+def _place(stages: tuple[Stage, ...]) -> int | None:
+    places = [place for place, stage in enumerate(stages) if isinstance(stage, Prune) and stage.is_open]
+    # Of several the last one: what comes before it is done as it is told.
+    return places[-1] if places else None
+
+
+def search(job: Job, reference: Snapshot, progress: ShowProgress, searched: Searched) -> Job:
+    """Find the stages with which a run meets its goals best.
+
+    Everything is chosen by the validation split. What was tried stays in the run's folder, so that a search that was
+    ended at any moment goes on where it was, and the run itself takes from there what it would do again.
+
+    Args:
+        job: Prepared; one of its stages is open.
+        reference: The reference's file, measured.
+        progress: Where reports go.
+        searched: Grows with every file that is measured.
+
+    Returns:
+        The job with the stages that were found, each with a ratio.
+
+    Raises:
+        PlanError: Not even the smallest network keeps the limits.
+        StageError: No file at all could be made.
+    """
+    place = _place(job.stages)
+    assert place is not None
+    prune, tail = job.stages[place], job.stages[place + 1 :]
+    assert isinstance(prune, Prune)
+    if job.fresh:
+        _forget(job.out / "search")
+    work = Work(job, reference, progress)
+    judge = Judge(job.profile.budget, work.reference.record)
+    hours = judge.goals.hours
+    spent = reference.record.seconds
+
+    def seconds_left() -> float:
+        return float("inf") if hours is None else hours * 3600 - spent - sum(work.seconds.values())
+
+    def found(file: Node) -> None:
+        searched.report = _report(work, judge, moves, job)
+        searched.best = _keep_best(judge, moves.files, job.out)
+        progress(Progress("search", message=_so_far(judge, moves.files, file, seconds_left())))
+        searched.grown()
+
+    moves = Moves(work, judge, prune, tail, seconds_left, found)
+    start = work.origin
+    for stage in job.stages[:place]:
+        made = work.step(start, stage)
+        if isinstance(made, str):
+            raise StageError(f"{stage.kind}: {made}", f"--without {stage.kind}")
+        start = made
+    if judge.goals.limits().keys() - {"score_drop"}:
+        least = work.trial(start, (moves.cutting(1 - HIGHEST, 1), *tail), timed=False)
+        check_reachable(judge.goals, judge.reference, least)
+    (best_of_size if judge.objective == "score" else smallest)(moves, start)
+    if not moves.files:
+        raise StageError("search: no file could be made: " + "; ".join(moves.notes), "compress plan says more")
+    chosen = judge.best(moves.files) or judge.nearest(moves.files)
+    searched.report = _report(work, judge, moves, job, chosen)
+    searched.stages = chosen.stages
+    searched.grown()
+    return replace(job, profile=replace(job.profile, stages=chosen.stages))
+
+
+def _forget(folder: Path) -> None:
+    for path in sorted(folder.rglob("*"), reverse=True):
+        path.unlink() if path.is_file() else path.rmdir()
+
+
+def _report(work: Work, judge: Judge, moves: Moves, job: Job, chosen: Node | None = None) -> Search:
+    front = front_of(moves.files)
+    overhead = 0.0
+    return Search(
+        objective=judge.objective,
+        goals=judge.goals.limits(),
+        split="validation",
+        samples=len(job.data.validation),
+        epochs=work.epochs,
+        seconds={**work.seconds, "search": overhead},
+        front=[_point(file, judge, file.name in front, file is chosen, job.out) for file in moves.files],
+        notes=list(moves.notes),
+    )
+
+
+def _point(file: Node, judge: Judge, on_front: bool, chosen: bool, out: Path) -> FrontPoint:
+    record = file.measured
+    assert record.score is not None and record.score_drop is not None and record.size_bytes is not None
+    latency = record.latency_ms
+    return FrontPoint(
+        name=file.name,
+        made_by=[in_words(stage) for stage in file.stages],
+        score=record.score,
+        score_stderr=record.score_stderr,
+        score_drop=record.score_drop,
+        score_drop_stderr=record.score_drop_stderr,
+        size_bytes=record.size_bytes,
+        latency_ms=latency.p50 if latency else None,
+        reference_latency_ms=latency.reference_p50 if latency else None,
+        params=record.params,
+        macs=record.macs,
+        precision=file.precision,
+        epochs=file.epochs,
+        meets=judge.meets(record),
+        on_front=on_front,
+        chosen=chosen,
+        artifact=_path(file, out).relative_to(out).as_posix(),
+    )
+
+
+def in_words(stage: Stage) -> str:
+    """What a stage of a path does, in a few words."""
+    if isinstance(stage, Prune):
+        return f"prune {stage.ratio:.0%}, {stage.train.epochs} epochs"
+    trains = getattr(stage, "train", None) is not None and getattr(stage, "qat", True)
+    return f"{stage.kind}, {stage.train.epochs} epochs" if trains else stage.kind  # type: ignore[attr-defined]
+
+
+def _path(file: Node, out: Path) -> Path:
+    assert file.measured.artifact is not None
+    return out / "search" / file.measured.artifact
+
+
+def _keep_best(judge: Judge, files: list[Node], out: Path) -> Artifact | None:
+    """Put the best file so far where it is found without a report: whole at every moment."""
+    best = judge.best(files)
+    if best is None:
+        return None
+    source, folder = _path(best, out), out / BEST
+    folder.mkdir(exist_ok=True)
+    path = folder / "model.onnx"
+    if not path.exists() or file_digest(path) != file_digest(source):
+        write_atomically(path, source.read_bytes())
+    script = source.with_name("infer.py")
+    if script.exists():
+        copyfile(script, folder / "infer.py")
+    return artifact_of(best.measured, f"{BEST}/model.onnx", best.precision, file_digest(path))
+
+
+def _so_far(judge: Judge, files: list[Node], file: Node, left: float) -> str:
+    def figures(record: StageRecord) -> str:
+        size = record.size_bytes or 0
+        shown = f"{size / 1e6:.2f} MB" if size >= 1e5 else f"{size / 1e3:.1f} kB"
+        p50 = record.latency_ms.p50 if record.latency_ms else None
+        parts = [shown, f"{p50:.3g} ms" if p50 else "", f"{-100 * (record.score_drop or 0):+.1f} points"]
+        return ", ".join(filter(None, parts))
+
+    best = judge.best(files)
+    verdict = "meets the goals" if judge.meets(file.measured) else "misses them"
+    so_far = "nothing that meets the goals yet" if best is None else f"best so far {figures(best.measured)}"
+    remaining = "" if left == float("inf") else f", {max(0.0, left) / 60:.0f} min left"
+    return f"{file.name}: {figures(file.measured)}, {verdict}; {so_far}{remaining}"

@@ -1,0 +1,61 @@
+"""The best network of a size: cut to just within the limits, and trained for as long as that helps."""
+
+import math
+
+from compressor.pipeline.search.moves import WHOLE, Moves
+from compressor.pipeline.search.work import Node
+from compressor.prune.budget import HIGHEST
+
+# At once nothing more than half of every layer goes: what is left has to learn in between.
+AT_ONCE = 0.5
+# Shares of channels that differ by less give networks of one size.
+NEAR, TRIALS = 0.02, 7
+
+
+def best_of_size(moves: Moves, start: Node) -> None:
+    """Look for the best file within the limits; the files are in ``moves``."""
+    here, keep = start, keep_within(moves, start)
+    while keep < AT_ONCE:
+        cut = moves.cut(here, AT_ONCE)
+        if cut is None:
+            break
+        here, keep = cut, keep_within(moves, cut)
+    if keep < 1.0:
+        here = moves.cut(here, keep) or here
+    file = moves.file(here)
+    while file is not None and (longer := moves.recover(here, WHOLE)) is not None:
+        after = moves.file(longer)
+        if after is None:
+            break
+        gained = _drop(file) - _drop(after)
+        if gained > 0:
+            here, file = longer, after
+        if gained <= (after.measured.score_drop_stderr or 0.0) / 2:
+            break
+    moves.finish(here)
+
+
+def keep_within(moves: Moves, node: Node) -> float:
+    """The largest share of every layer's channels with which the file keeps the limits; 1 where it does whole.
+
+    Found on copies that nobody trains, each cut, rounded and written as a file.
+    """
+    by_clock = bool(moves.judge.goals.limits().keys() & {"latency", "latency_ms"})
+
+    def fits(keep: float) -> bool:
+        cut = () if keep == 1.0 else (moves.cutting(keep, 1),)
+        return moves.judge.within(moves.work.trial(node, (*cut, *moves.tail), timed=by_clock))
+
+    if fits(1.0):
+        return 1.0
+    low, high = 1 - HIGHEST, 1.0
+    for _ in range(TRIALS):
+        middle = math.sqrt(low * high)
+        low, high = (middle, high) if fits(middle) else (low, middle)
+        if high - low < NEAR:
+            break
+    return low
+
+
+def _drop(file: Node) -> float:
+    return file.measured.score_drop or 0.0
