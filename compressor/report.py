@@ -143,6 +143,7 @@ class FrontPoint(_Record):
     on_front: bool = Field(description="whether no other one is as good in size, latency and score, and better in one")
     chosen: bool = False
     artifact: str = Field(description="its file, relative to the report")
+    sha256: str = Field(description="of that file")
 
 
 class Search(_Record):

@@ -32,8 +32,9 @@ class Textbook(nn.Module):
 
 def vgg() -> nn.Module:
     """VGG-11 with BN, with three of its five poolings and one linear layer."""
-    network = VGG(make_layers([64, 128, "M", 256, 256, "M", 512, 512, "M", 512, 512], batch_norm=True), num_classes=10)
-    network.features.register_module("0", nn.Conv2d(1, 64, 3, padding=1))
+    layers = make_layers([64, 128, "M", 256, 256, "M", 512, 512, "M", 512, 512], batch_norm=True)
+    network: nn.Module = VGG(layers, num_classes=10)
+    layers.register_module("0", nn.Conv2d(1, 64, 3, padding=1))
     network.avgpool = nn.AdaptiveAvgPool2d(1)
     network.classifier = nn.Sequential(nn.Linear(512, 10))
     return network
@@ -49,9 +50,10 @@ def mobilenet() -> nn.Module:
 
 def densenet() -> nn.Module:
     """DenseNet of three blocks of six layers, with a 3 x 3 stem of stride 2 and no pooling after it."""
-    network = DenseNet(growth_rate=24, block_config=(6, 6, 6), num_init_features=48, num_classes=10)
-    network.features.add_module("conv0", nn.Conv2d(1, 48, 3, stride=2, padding=1, bias=False))
-    network.features.add_module("pool0", nn.Identity())
+    network: nn.Module = DenseNet(growth_rate=24, block_config=(6, 6, 6), num_init_features=48, num_classes=10)
+    features = network.get_submodule("features")
+    features.register_module("conv0", nn.Conv2d(1, 48, 3, stride=2, padding=1, bias=False))
+    features.register_module("pool0", nn.Identity())
     return network
 
 

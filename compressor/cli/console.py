@@ -14,7 +14,7 @@ from compressor.cli.printed import clean, echo_json
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from compressor.report import BudgetCheck, KdComparison, Report, StageRecord
+    from compressor.report import BudgetCheck, KdComparison, Report, Search, StageRecord
 
 PIPED_WIDTH = 120
 
@@ -85,6 +85,8 @@ def print_report(report: Report, folder: str) -> None:
     title = f"{report.profile.get('name', '')} on {report.data.get('source', '')}{quick}"
     print_table(title, _columns(report), [_row(record, reference) for record in report.stages], right=1)
     out = console()
+    if report.search is not None:
+        print_front(report.search, reference.size_bytes)
     for check in report.budget:
         out.print(budget_line(check), soft_wrap=True)
     for record in report.stages:
@@ -95,6 +97,29 @@ def print_report(report: Report, folder: str) -> None:
     for artifact in report.artifacts:
         out.print(Text(f"{artifact.format} {artifact.precision}: {folder}/{artifact.path}"), soft_wrap=True)
     out.print(Text(f"report: {folder}/report.json, {folder}/report.html"), soft_wrap=True)
+
+
+def print_front(search: Search, reference_bytes: int | None) -> None:
+    """The points of a search that no other beats, the smallest first."""
+    shown = sorted((point for point in search.front if point.on_front), key=lambda point: point.size_bytes)
+    rows = [
+        (
+            point.name + (" (chosen)" if point.chosen else ""),
+            megabytes(point.size_bytes),
+            times(reference_bytes, point.size_bytes),
+            "-" if point.latency_ms is None else f"{point.latency_ms:.3g}",
+            times(point.reference_latency_ms, point.latency_ms),
+            with_error(point.score_drop, point.score_drop_stderr, sign="+"),
+            "yes" if point.meets else "no",
+        )
+        for point in shown
+    ]
+    columns = ["point", "size", "size /", "p50 ms", "latency /", f"drop on {search.split}", "meets the goals"]
+    wanted = {"size": "the smallest file", "latency": "the fastest file", "score": "the best score"}[search.objective]
+    title = f"the front: {len(shown)} of {len(search.front)} files measured, looking for {wanted} within the goals"
+    print_table(title, columns, rows, right=1)
+    for note in search.notes:
+        console().print(Text(f"note: search: {note}"), soft_wrap=True)
 
 
 def _compared(kd: KdComparison) -> str:

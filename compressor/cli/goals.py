@@ -19,7 +19,7 @@ TIMES = {"ms": 1.0, "us": 1e-3, "µs": 1e-3, "s": 1e3}
 COUNTS = {"": 1.0, "k": 1e3, "K": 1e3, "M": 1e6, "G": 1e9}
 NUMBER = re.compile(r"\s*([0-9]+(?:\.[0-9]*)?|\.[0-9]+)\s*([A-Za-zµ]*)\s*")
 
-GOAL_OPTIONS = (
+PICK_OPTIONS = (
     click.option("--max-drop", metavar="X", help="The score may fall by so much; 0.01 is one point."),
     click.option("--max-size", metavar="SIZE", help="The file may have so much: 500kB, 2MB."),
     click.option("--max-latency", metavar="TIME", help="A call may take so long, p50: 5ms."),
@@ -27,6 +27,9 @@ GOAL_OPTIONS = (
     click.option("--max-macs", metavar="N", help="So many multiplications may remain: 20M."),
     click.option("--minimize", metavar="WHAT", help="size or latency: as small as the limits allow."),
     click.option("--maximize", metavar="WHAT", help="score: as good as the limits allow."),
+)
+GOAL_OPTIONS = (
+    *PICK_OPTIONS,
     click.option("--hours", metavar="H", help="All of it may take so long; stopped at any time, the same goes on."),
     click.option(
         "--confidence",

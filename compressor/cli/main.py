@@ -26,6 +26,7 @@ COMMANDS = {
     "run": ("compressor.cli.run:run", "Distil, prune, quantize and export a trained model."),
     "tune-kd": ("compressor.cli.tune:tune_kd", "Try distillation objectives and say which one helps."),
     "measure": ("compressor.cli.measure:measure", "Measure any model file: size, compute, latency, score."),
+    "pick": ("compressor.cli.pick:pick", "Take another file of a run's search, without training."),
     "explain": ("compressor.cli.explain:explain", "Why a file is not smaller or faster, and what would change it."),
     "profiles": ("compressor.cli.profiles:profiles", "List, show, copy and check profiles."),
     "stages": ("compressor.cli.stages:stages", "List the stages and show their settings."),

@@ -7,6 +7,7 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from compressor.report import BudgetCheck, Report, StageRecord
+from compressor.report_html.front import front_plots, front_rows
 from compressor.report_html.plot import Point, scatter
 
 __all__ = ["write_html"]
@@ -31,6 +32,8 @@ def write_html(report: Report, path: Path) -> None:
         title=f"{report.profile.get('name', 'run')} on {report.data.get('source', 'data')}",
         waterfall=[_row(record, report.stages[0]) for record in report.stages],
         plots=_plots(report),
+        front=front_plots(report),
+        points=front_rows(report),
         headline=_headline(report),
         budget=[_budget(check) for check in report.budget],
         recall=_recall(report),

@@ -30,39 +30,63 @@ def scatter(points: Sequence[Point], x_name: str, y_name: str) -> str:
         x_name: With its unit.
         y_name: The score's name.
     """
-    low, high = _padded([math.log10(point.x) for point in points], least=0.3)
-    bottom, top = _padded([p.y + s * p.error for p in points for s in (-1, 1)], least=0.01)
-
-    def across(x: float) -> float:
-        return LEFT + (math.log10(x) - low) / (high - low) * (WIDTH - LEFT - RIGHT)
-
-    def down(y: float) -> float:
-        return HEIGHT - BOTTOM - (y - bottom) / (top - bottom) * (HEIGHT - TOP - BOTTOM)
-
-    parts = [
-        f'<svg viewBox="0 0 {WIDTH} {HEIGHT}" role="img" '
-        f'aria-label="{escape(y_name)} against {escape(x_name)}" xmlns="http://www.w3.org/2000/svg">'
-    ]
-    for tick in log_ticks(10**low, 10**high):
-        x = across(tick)
-        parts.append(f'<line class="grid" x1="{x:.1f}" y1="{TOP}" x2="{x:.1f}" y2="{HEIGHT - BOTTOM}"/>')
-        parts.append(f'<text class="tick" x="{x:.1f}" y="{HEIGHT - BOTTOM + 16}" text-anchor="middle">{tick:g}</text>')
-    for tick in linear_ticks(bottom, top):
-        y = down(tick)
-        parts.append(f'<line class="grid" x1="{LEFT}" y1="{y:.1f}" x2="{WIDTH - RIGHT}" y2="{y:.1f}"/>')
-        parts.append(f'<text class="tick" x="{LEFT - 8}" y="{y + 4:.1f}" text-anchor="end">{tick:.4g}</text>')
-    middle = (LEFT + WIDTH - RIGHT) / 2
-    parts.append(f'<text class="axis" x="{middle}" y="{HEIGHT - 8}" text-anchor="middle">{escape(x_name)}</text>')
-    parts.append(
-        f'<text class="axis" transform="translate(14 {(TOP + HEIGHT - BOTTOM) / 2}) rotate(-90)" '
-        f'text-anchor="middle">{escape(y_name)}</text>'
-    )
-    path = " ".join(f"{across(point.x):.1f},{down(point.y):.1f}" for point in points)
-    parts.append(f'<polyline class="path" points="{path}"/>')
+    axes = Axes(points, x_name, y_name)
+    path = " ".join(f"{axes.across(point.x):.1f},{axes.down(point.y):.1f}" for point in points)
+    parts = [*axes.drawn(), f'<polyline class="path" points="{path}"/>']
     taken: list[_Box] = []
     for index, point in enumerate(points):
-        parts += _marker(point, across(point.x), down(point.y - point.error), down(point.y + point.error), index, taken)
+        low, high = axes.down(point.y - point.error), axes.down(point.y + point.error)
+        parts += _marker(point, axes.across(point.x), low, high, index, taken)
     return "".join([*parts, "</svg>"])
+
+
+class Axes:
+    """Where values lie in a picture, with a logarithmic axis across.
+
+    Args:
+        points: What has to fit; at least one.
+        x_name: With its unit.
+        y_name: The same.
+        least: How much the axis upwards spans at least.
+    """
+
+    def __init__(self, points: Sequence[Point], x_name: str, y_name: str, least: float = 0.01) -> None:
+        self._low, self._high = _padded([math.log10(point.x) for point in points], least=0.3)
+        self._bottom, self._top = _padded([p.y + s * p.error for p in points for s in (-1, 1)], least=least)
+        self._names = escape(x_name), escape(y_name)
+
+    def across(self, x: float) -> float:
+        """Pixels from the left, within the frame."""
+        share = (math.log10(x) - self._low) / (self._high - self._low)
+        return LEFT + min(max(share, 0.0), 1.0) * (WIDTH - LEFT - RIGHT)
+
+    def down(self, y: float) -> float:
+        """Pixels from the top, within the frame."""
+        share = (y - self._bottom) / (self._top - self._bottom)
+        return HEIGHT - BOTTOM - min(max(share, 0.0), 1.0) * (HEIGHT - TOP - BOTTOM)
+
+    def drawn(self) -> list[str]:
+        """The opened picture, with grid, numbers and names."""
+        x_name, y_name = self._names
+        parts = [
+            f'<svg viewBox="0 0 {WIDTH} {HEIGHT}" role="img" '
+            f'aria-label="{y_name} against {x_name}" xmlns="http://www.w3.org/2000/svg">'
+        ]
+        for tick in log_ticks(10**self._low, 10**self._high):
+            x, below = self.across(tick), HEIGHT - BOTTOM
+            parts.append(f'<line class="grid" x1="{x:.1f}" y1="{TOP}" x2="{x:.1f}" y2="{below}"/>')
+            parts.append(f'<text class="tick" x="{x:.1f}" y="{below + 16}" text-anchor="middle">{tick:g}</text>')
+        for tick in linear_ticks(self._bottom, self._top):
+            y = self.down(tick)
+            parts.append(f'<line class="grid" x1="{LEFT}" y1="{y:.1f}" x2="{WIDTH - RIGHT}" y2="{y:.1f}"/>')
+            parts.append(f'<text class="tick" x="{LEFT - 8}" y="{y + 4:.1f}" text-anchor="end">{tick:.4g}</text>')
+        middle = (LEFT + WIDTH - RIGHT) / 2
+        parts.append(f'<text class="axis" x="{middle}" y="{HEIGHT - 8}" text-anchor="middle">{x_name}</text>')
+        parts.append(
+            f'<text class="axis" transform="translate(14 {(TOP + HEIGHT - BOTTOM) / 2}) rotate(-90)" '
+            f'text-anchor="middle">{y_name}</text>'
+        )
+        return parts
 
 
 def log_ticks(low: float, high: float) -> list[float]:

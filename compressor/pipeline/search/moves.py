@@ -40,6 +40,7 @@ class Moves:
     files: list[Node] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     _file_of: dict[str, Node] = field(default_factory=dict)
+    _finished: dict[str, Node | None] = field(default_factory=dict)
     _networks: dict[str, Node] = field(default_factory=dict)
 
     def epochs(self, share: float) -> int:
@@ -76,12 +77,14 @@ class Moves:
         """The network's file with all that the profile does for it, training with rounding as well."""
         if all(untrained(stage) == stage for stage in self.tail):
             return self.file(node)
-        return self._measured(node, self.tail, inherits=False)
+        if node.name not in self._finished:
+            self._finished[node.name] = self._measured(node, self.tail, inherits=False)
+        return self._finished[node.name]
 
     def spare(self, node: Node) -> float:
-        """How much more of the score could go in the network's file; below 0 where too much is gone."""
-        file = self.file(node)
-        return float("-inf") if file is None else self.judge.spare(file.measured)
+        """How much more of the score could go in the network's best file; below 0 where too much is gone."""
+        files = (self.file(node), self._finished.get(node.name))
+        return max((self.judge.spare(file.measured) for file in files if file is not None), default=float("-inf"))
 
     def rounding_loss(self, node: Node) -> float:
         """What of the score rounding takes from the network, as validation has it in torch; 0 where nothing rounds."""

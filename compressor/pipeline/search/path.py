@@ -10,11 +10,13 @@ import math
 from compressor.pipeline.search.moves import MORE, WHOLE, Moves
 from compressor.pipeline.search.work import Node
 
-# Of each layer's channels, kept by the first cut and by the boldest; cuts that keep more than the last aren't tried.
+# Of each layer's channels, kept by the first cut and by the boldest; what a smaller cut would gain isn't looked for.
 FIRST_KEEP, BOLDEST, LAST_KEEP = 0.5, 0.4, 0.9
-# Of what could still be lost, what the next cut is meant to cost: drops grow faster than the cuts.
-CAREFUL = 0.5
-MOST_CUTS, MOST_RECOVERIES, MOST_RETURNS = 12, 2, 2
+# Where that share of what could be lost is left after a cut, the next one is bolder by that power.
+PLENTY, BOLDER = 0.5, 1.3
+# A smaller cut should lose less than this of what the one before it lost.
+SAME = 0.85
+MOST_CUTS, MOST_RECOVERIES, MOST_RETURNS = 16, 2, 4
 
 
 def smallest(moves: Moves, start: Node) -> None:
@@ -31,7 +33,7 @@ def smallest(moves: Moves, start: Node) -> None:
         longer, kept = _keeps(moves, longer, MOST_RECOVERIES)
         if not kept:
             break
-        here, missed = _down(moves, longer, LAST_KEEP)
+        here, missed = _down(moves, longer, math.sqrt(FIRST_KEEP))
     moves.finish(here)
 
 
@@ -42,19 +44,23 @@ def _down(moves: Moves, here: Node, keep: float) -> tuple[Node, Node | None]:
         The last that kept it, and the one that missed it by least, if any did.
     """
     missed: Node | None = None
+    # The share of this network's channels that is known to be too few.
+    too_few = 0.0
     for _ in range(MOST_CUTS):
-        cut = moves.cut(here, keep) if keep <= LAST_KEEP else None
+        cut = moves.cut(here, keep) if too_few <= LAST_KEEP else None
         if cut is None:
             break
         before = moves.spare(here)
         tried, kept = _keeps(moves, cut)
         after = moves.spare(tried)
         if kept:
-            keep, here, missed = next_keep(keep, before, after), tried, None
+            here, missed, too_few = tried, missed if too_few else None, too_few / keep
+            keep = max(next_keep(keep, before, after), math.sqrt(too_few))
         else:
-            if missed is None or after > moves.spare(missed):
-                missed = tried
-            keep = shorter_keep(keep, before, after)
+            if missed is not None and too_few and after < SAME * moves.spare(missed):
+                # A smaller cut lost as much: it isn't the channels that are missing, but training.
+                break
+            missed, too_few, keep = tried, keep, shorter_keep(keep, before, after)
     return here, missed
 
 
@@ -65,8 +71,8 @@ def _keeps(moves: Moves, node: Node, recoveries: int = 0) -> tuple[Node, bool]:
         lacking, record = -moves.spare(node), file.measured
         if moves.rounding_loss(node) >= lacking:
             # In float it is good enough: training with rounding may win that back.
-            finished = moves.finish(node)
-            return node, finished is not None and moves.judge.spare(finished.measured) >= 0
+            moves.finish(node)
+            break
         near = max(moves.judge.goals.score_drop or 0.0, 2 * (record.score_drop_stderr or 0.0))
         longer = moves.recover(node, MORE) if recoveries < MOST_RECOVERIES and lacking <= near else None
         if longer is None:
@@ -75,24 +81,21 @@ def _keeps(moves: Moves, node: Node, recoveries: int = 0) -> tuple[Node, bool]:
         gained = moves.spare(node) + lacking
         if gained < lacking / 2:
             break
-    return node, file is not None and moves.spare(node) >= 0
+    return node, moves.spare(node) >= 0
 
 
 def next_keep(keep: float, before: float, after: float) -> float:
-    """The share of channels for the cut after one that kept the goal.
+    """The share of channels for the cut after one that kept the goal: a bolder one where that cost little.
 
-    The drop is taken to grow in proportion to the logarithm of what is cut, and half of what could still be lost is
-    meant to be spent.
+    Most of what a cut costs is won back later, so that a drop which is still within the goal says little of where the
+    goal ends; only a cut that misses it does.
 
     Args:
         keep: Of the last cut.
         before: What could be lost before it.
         after: What can be lost after it, at least 0.
     """
-    cost = before - after
-    if cost <= 0:
-        return max(BOLDEST, float(keep * FIRST_KEEP**0.25))
-    return float(min(max(math.exp(math.log(keep) * CAREFUL * after / cost), BOLDEST), math.sqrt(LAST_KEEP)))
+    return max(BOLDEST, float(keep**BOLDER)) if after >= PLENTY * before else keep
 
 
 def shorter_keep(keep: float, before: float, after: float) -> float:

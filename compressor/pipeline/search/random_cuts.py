@@ -1,7 +1,8 @@
 """The baseline that a search has to beat: as much training, spent on cuts drawn at random."""
 
 import math
-import random
+
+import torch
 
 from compressor.pipeline.search.moves import MORE, Moves
 from compressor.pipeline.search.work import Node
@@ -24,12 +25,13 @@ def random_cuts(moves: Moves, start: Node, epochs: int, seed: int) -> None:
         epochs: Of all trainings together; the last may go beyond.
         seed: Of the draws.
     """
-    draws = random.Random(seed)
+    draws = torch.Generator().manual_seed(seed)
+    low, high = math.log(1 - HIGHEST), math.log(LARGEST)
     each = moves.epochs(MORE)
     moves.file(start)
     spent = 0
     while spent < epochs:
-        keep = math.exp(draws.uniform(math.log(1 - HIGHEST), math.log(LARGEST)))
+        keep = math.exp(low + (high - low) * float(torch.rand((), generator=draws)))
         spent += each
         node = moves.made(start, moves.cutting(keep, each))
         if node is not None:

@@ -147,6 +147,7 @@ def _point(file: Node, judge: Judge, on_front: bool, chosen: bool, out: Path) ->
         on_front=on_front,
         chosen=chosen,
         artifact=_path(file, out).relative_to(out).as_posix(),
+        sha256=file.content,
     )
 
 

@@ -106,7 +106,7 @@ class Work:
             tail: At least one stage.
             inherits: Whether what a clock decided of the first network's layers is taken for granted.
         """
-        made, name = node, node.name if inherits else f"{node.name} trained with rounding"
+        made, name = node, node.name if inherits else f"{node.name} finished"
         for place, stage in enumerate(tail):
             measure = self._on_validation if place == len(tail) - 1 else _counted
             try:
