@@ -24,6 +24,7 @@ from compressor.pipeline.summary import (
     status_of,
     with_error,
 )
+from compressor.profile import Profile
 from compressor.report import Artifact, Report, ScoreInfo, Status
 from compressor.report_html import write_html
 
@@ -49,20 +50,24 @@ def run(job: Job, progress: ShowProgress = silent) -> Report:
     if not point_to(job.out):
         report_progress(job, progress, f"{job.out.parent / 'last'} is not a run's: it is left as it is")
     if job.seeds == 1:
-        return _run_seed(job, progress)
-    reports, paths = [], []
+        return _run_seed(job, progress)[0]
+    reports, paths, profile = [], [], job.profile
     for index in range(job.seeds):
         path = f"seed-{job.seed + index}"
-        one = replace(job, seed=job.seed + index, seeds=1, out=job.out / path)
+        # What the first seed's search found is what the others repeat: a spread is that of one way.
+        one = replace(job, seed=job.seed + index, seeds=1, out=job.out / path, profile=profile)
         report_progress(job, progress, f"seed {index + 1} of {job.seeds}")
-        reports.append(_run_seed(one, progress))
+        report, profile = _run_seed(one, progress)
+        reports.append(report)
         paths.append(path)
     report = mean_over_seeds(reports, job.profile.budget, job.command, paths)
     _write(report, job.out)
     return report
 
 
-def _run_seed(job: Job, progress: ShowProgress) -> Report:
+def _run_seed(job: Job, progress: ShowProgress) -> tuple[Report, Profile]:
+    """The report, and the profile with the stages that were done."""
+
     # Written after every stage, so that it is right even where this process is killed in the next.
     def write_so_far() -> None:
         _write_partial(job, arm, control, searched, "interrupted", UNFINISHED)
@@ -82,7 +87,7 @@ def _run_seed(job: Job, progress: ShowProgress) -> Report:
         raise
     report = _report(job, arm, control, searched, None, [])
     _write(report, job.out)
-    return report
+    return report, job.profile
 
 
 def _write_partial(job: Job, arm: Arm, control: Arm, searched: Searched, status: Status, note: str) -> None:
@@ -169,6 +174,7 @@ def _same(path: Path, report: Report) -> bool:
 
 
 def _measured(report: Report) -> Report:
-    """The report without what differs between a run and the same run from cache: marks, memory, how it was typed."""
+    """The report without what differs between a run and the same from cache: marks, memory, times, how it was typed."""
     stages = [record.model_copy(update={"cached": False}) for record in report.stages]
-    return report.model_copy(update={"stages": stages, "command": "", "peak_memory_bytes": None})
+    search = report.search and report.search.model_copy(update={"seconds": {}})
+    return report.model_copy(update={"stages": stages, "command": "", "peak_memory_bytes": None, "search": search})

@@ -1,5 +1,6 @@
 """A run's stages found by trying: from the stage that is told no ratio to the file that meets the goals best."""
 
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -71,6 +72,7 @@ def search(job: Job, reference: Snapshot, progress: ShowProgress, searched: Sear
     assert isinstance(prune, Prune)
     if job.fresh:
         _forget(job.out / "search")
+    begun = time.perf_counter()
     work = Work(job, reference, progress)
     judge = Judge(job.profile.budget, work.reference.record)
     hours = judge.goals.hours
@@ -79,8 +81,11 @@ def search(job: Job, reference: Snapshot, progress: ShowProgress, searched: Sear
     def seconds_left() -> float:
         return float("inf") if hours is None else hours * 3600 - spent - sum(work.seconds.values())
 
+    def own_seconds() -> float:
+        return max(0.0, time.perf_counter() - begun - work.now)
+
     def found(file: Node) -> None:
-        searched.report = _report(work, judge, moves, job)
+        searched.report = _report(work, judge, moves, own_seconds())
         searched.best = _keep_best(judge, moves.files, job.out)
         progress(Progress("search", message=_so_far(judge, moves.files, file, seconds_left())))
         searched.grown()
@@ -99,7 +104,7 @@ def search(job: Job, reference: Snapshot, progress: ShowProgress, searched: Sear
     if not moves.files:
         raise StageError("search: no file could be made: " + "; ".join(moves.notes), "compress plan says more")
     chosen = judge.best(moves.files) or judge.nearest(moves.files)
-    searched.report = _report(work, judge, moves, job, chosen)
+    searched.report = _report(work, judge, moves, own_seconds(), chosen)
     searched.stages = chosen.stages
     searched.grown()
     return replace(job, profile=replace(job.profile, stages=chosen.stages))
@@ -110,16 +115,15 @@ def _forget(folder: Path) -> None:
         path.unlink() if path.is_file() else path.rmdir()
 
 
-def _report(work: Work, judge: Judge, moves: Moves, job: Job, chosen: Node | None = None) -> Search:
-    front = front_of(moves.files)
-    overhead = 0.0
+def _report(work: Work, judge: Judge, moves: Moves, own: float, chosen: Node | None = None) -> Search:
+    front, job = front_of(moves.files), work.job
     return Search(
         objective=judge.objective,
         goals=judge.goals.limits(),
         split="validation",
         samples=len(job.data.validation),
         epochs=work.epochs,
-        seconds={**work.seconds, "search": overhead},
+        seconds={name: round(value, 1) for name, value in (*work.seconds.items(), ("search", own))},
         front=[_point(file, judge, file.name in front, file is chosen, job.out) for file in moves.files],
         notes=list(moves.notes),
     )

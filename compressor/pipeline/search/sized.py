@@ -10,6 +10,8 @@ from compressor.prune.budget import HIGHEST
 AT_ONCE = 0.5
 # Shares of channels that differ by less give networks of one size.
 NEAR, TRIALS = 0.02, 7
+# Whole trainings of the network that was cut to size, one on top of the other.
+MOST_TRAININGS, MOST_WITH_TIME = 2, 10
 
 
 def best_of_size(moves: Moves, start: Node) -> None:
@@ -23,9 +25,10 @@ def best_of_size(moves: Moves, start: Node) -> None:
     if keep < 1.0:
         here = moves.cut(here, keep) or here
     file = moves.file(here)
-    while file is not None and (longer := moves.recover(here, WHOLE)) is not None:
-        after = moves.file(longer)
-        if after is None:
+    for _ in range(MOST_WITH_TIME if moves.judge.goals.hours else MOST_TRAININGS):
+        longer = None if file is None else moves.recover(here, WHOLE)
+        after = None if longer is None else moves.file(longer)
+        if file is None or longer is None or after is None:
             break
         gained = _drop(file) - _drop(after)
         if gained > 0:
@@ -46,15 +49,19 @@ def keep_within(moves: Moves, node: Node) -> float:
         cut = () if keep == 1.0 else (moves.cutting(keep, 1),)
         return moves.judge.within(moves.work.trial(node, (*cut, *moves.tail), timed=by_clock))
 
-    if fits(1.0):
-        return 1.0
-    low, high = 1 - HIGHEST, 1.0
-    for _ in range(TRIALS):
-        middle = math.sqrt(low * high)
-        low, high = (middle, high) if fits(middle) else (low, middle)
-        if high - low < NEAR:
-            break
-    return low
+    def found() -> float:
+        if fits(1.0):
+            return 1.0
+        low, high = 1 - HIGHEST, 1.0
+        for _ in range(TRIALS):
+            middle = math.sqrt(low * high)
+            low, high = (middle, high) if fits(middle) else (low, middle)
+            if high - low < NEAR:
+                break
+        return low
+
+    # Of a latency the clock decides, and a search that goes on must go on with the same.
+    return moves.work.decisions.settle(f"keep of {node.content[:12]}", found, setting="prune.ratio")
 
 
 def _drop(file: Node) -> float:

@@ -75,8 +75,10 @@ class Work:
         progress: Where reports go.
 
     Attributes:
-        seconds: Of training, of measuring and altogether, those of earlier sittings too.
+        seconds: Of training and of measuring, those of earlier sittings too.
+        now: What of them was spent since this was made.
         epochs: Of all trainings.
+        decisions: What a clock decided of the search itself.
     """
 
     def __init__(self, job: Job, reference: Snapshot, progress: ShowProgress) -> None:
@@ -86,7 +88,9 @@ class Work:
         self._count = 0
         self._inherited: dict[str, Any] = {}
         self.seconds = {"training": 0.0, "measuring": 0.0}
+        self.now = 0.0
         self.epochs = 0
+        self.decisions = Decisions(job.out / "search" / "decisions.json")
         self.reference = self._reference_on_validation(reference)
         self.origin = Node("p00", (), module_digest(job.model.module))
 
@@ -145,8 +149,12 @@ class Work:
             for stage in stages:
                 form = stage.rehearse(form, replace(ctx, data=fitted(self.job.data, form.info))).model
             record = costs_of(form, ctx, self.reference if timed else None)
-        self.seconds["measuring"] += time.perf_counter() - start
+        self._spent("measuring", time.perf_counter() - start)
         return record
+
+    def _spent(self, what: str, seconds: float) -> None:
+        self.seconds[what] += seconds
+        self.now += seconds
 
     def _current(self, node: Node) -> Current:
         form = replace(self.job.model, module=copy_of(self.job.model.module)) if node.folder is None else None
@@ -166,6 +174,7 @@ class Work:
             current, teachers = self._current(node), self.job.all_teachers
             name = f"{node.name} {stage.kind}"
             done = do_step(stage, name, current, place, self.job, teachers, self._progress, timed, before)
+            self.now += time.perf_counter() - start
         whole = float(done.record.metrics.get(SECONDS, 0.0))
         trained = done.record.seconds if epochs_of(stage) else 0.0
         self.epochs += epochs_of(stage)
@@ -188,13 +197,16 @@ class Work:
         key = stage_key(None, module_digest(self.job.model.module), self._facts)
         place = StageFolder(self.job.out / "search" / REFERENCE, key)
         start = time.perf_counter()
-        if place.result() is None:
+        done = place.result()
+        if done is None:
             place.begin(fresh=False)
             ctx = self.job.context(place.path, self.job.all_teachers, self._progress)
             taken = snapshot(REFERENCE, reference.artifact, ctx, place.path, None, "validation")
             taken.save(place.path)
-            place.finish(taken.record, module_digest(self.job.model.module))
-        self.seconds["measuring"] += time.perf_counter() - start
+            record = taken.record.model_copy(update={"seconds": round(time.perf_counter() - start, 3)})
+            done = place.finish(record, module_digest(self.job.model.module))
+            self.now += time.perf_counter() - start
+        self.seconds["measuring"] += done.record.seconds
         return Snapshot.load(place.path)
 
 

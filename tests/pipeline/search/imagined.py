@@ -43,6 +43,7 @@ class Imagined:
         self.origin = Node("p00", (), "reference")
         self.job = SimpleNamespace(task=SimpleNamespace(higher_is_better=True))
         self._count = 0
+        self.decisions = SimpleNamespace(settle=lambda name, decide, setting: decide())
 
     def keep_of(self, node: Node) -> float:
         keep = 1.0

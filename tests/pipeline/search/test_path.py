@@ -48,7 +48,7 @@ def test_what_missed_by_little_is_trained_on() -> None:
     work = Imagined(free=0.1, steepness=0.2, untrained=0.06, forgets=0.6)
     best = chosen(work, score_drop=0.01)
     assert any("recover" in line for line in work.log)
-    assert work.keep_of(best) <= 0.15
+    assert work.keep_of(best) <= 0.2
 
 
 def test_rounding_that_costs_too_much_is_trained_for() -> None:

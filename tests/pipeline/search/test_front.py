@@ -1,0 +1,94 @@
+"""What meets the goals, what is best, and what nothing beats."""
+
+from statistics import NormalDist
+from typing import Any
+
+import pytest
+from imagined import REFERENCE
+
+from compressor.errors import PlanError
+from compressor.pipeline.search.front import Judge, check_reachable, front_of
+from compressor.pipeline.search.work import Node
+from compressor.report import Latency, StageRecord
+from compressor.target import Goals
+
+
+def file(name: str, size: int, p50: float | None, drop: float, stderr: float = 0.002, **more: Any) -> Node:
+    latency = None if p50 is None else Latency(p50=p50, reference_p50=2.0, runtime="imagined")
+    record = StageRecord(
+        name=name,
+        kind="export",
+        seconds=0.0,
+        size_bytes=size,
+        score=0.9 - drop,
+        score_drop=drop,
+        score_drop_stderr=stderr,
+        latency_ms=latency,
+        **more,
+    )
+    return Node(name, (), name, None, (record,))
+
+
+FILES = [
+    file("large", 1000, 1.0, 0.001),
+    file("beaten", 1200, 1.1, 0.002),
+    file("small", 300, 0.6, 0.009),
+    file("fast", 400, 0.4, 0.009),
+    file("tiny", 100, 0.3, 0.030),
+]
+
+
+def judge(**goals: Any) -> Judge:
+    return Judge(Goals(**goals), REFERENCE)
+
+
+def test_what_nothing_beats() -> None:
+    assert front_of(FILES) == {"large", "small", "fast", "tiny"}
+    # Of two alike both stay.
+    assert front_of([FILES[0], file("twin", 1000, 1.0, 0.001)]) == {"large", "twin"}
+
+
+@pytest.mark.parametrize(
+    ("goals", "best"),
+    [
+        ({"score_drop": 0.01}, "small"),
+        ({"score_drop": 0.01, "minimize": "latency"}, "fast"),
+        ({"score_drop": 0.05}, "tiny"),
+        ({"score_drop": 0.01, "size_mb": 0.0005}, "fast"),
+        ({"size_mb": 0.0005}, "small"),
+        ({"latency_ms": 0.5}, "fast"),
+        ({"latency_ms": 0.5, "size_mb": 0.0002}, "tiny"),
+        ({"score_drop": 0.0001}, None),
+    ],
+)
+def test_the_best_that_meets_the_goals(goals: dict[str, Any], best: str | None) -> None:
+    found = judge(**goals).best(FILES)
+    assert (found.name if found else None) == best
+
+
+def test_with_a_probability_the_error_counts() -> None:
+    drop, error = 0.009, 0.002
+    asked = judge(score_drop=0.01, confidence=0.95)
+    assert asked.drop(FILES[2].measured) == pytest.approx(drop + NormalDist().inv_cdf(0.95) * error)
+    found = asked.best(FILES)
+    assert found is not None and found.name == "large"
+
+
+def test_the_nearest_where_none_does() -> None:
+    assert judge(score_drop=0.0001).nearest(FILES).name == "large"
+    assert judge(score_drop=0.01, size_mb=0.00005).nearest(FILES).name == "tiny"
+
+
+def test_without_a_clock_arithmetic_is_the_cost() -> None:
+    files = [file("a", 300, None, 0.0, macs=500), file("b", 400, None, 0.0, macs=400)]
+    found = judge(score_drop=0.01, minimize="latency").best(files)
+    assert found is not None and found.name == "b"
+
+
+def test_what_not_even_the_smallest_keeps() -> None:
+    smallest = file("smallest", 50_000, None, 0.9, params=10_000).measured
+    check_reachable(Goals(size_mb=0.06, score_drop=0.01), REFERENCE, smallest)
+    with pytest.raises(PlanError, match=r"no part of this network keeps size_mb = 0\.04"):
+        check_reachable(Goals(size_mb=0.04), REFERENCE, smallest)
+    with pytest.raises(PlanError, match="params"):
+        check_reachable(Goals(params=5000), REFERENCE, smallest)

@@ -1,0 +1,130 @@
+"""Searches on a small network: what they leave, that they go on, and what they refuse."""
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from compressor import pipeline
+from compressor.digests import file_digest
+from compressor.errors import PlanError
+from compressor.export.stage import Export
+from compressor.pipeline import Job
+from compressor.pipeline.search import is_open
+from compressor.profile import Profile
+from compressor.prune.stage import Prune
+from compressor.quantize.stage import Quantize
+from compressor.report import Report
+from compressor.target import Goals, Target
+from compressor.training import TrainSettings
+
+ONCE = TrainSettings(epochs=1, batch_size=64, precision="fp32", crop=0, channels_last="off")
+MakeJob = Callable[..., Job]
+
+
+@pytest.fixture
+def open_job(make_job: MakeJob) -> MakeJob:
+    def make(goals: Goals, **changed: Any) -> Job:
+        stages = (Prune(train=ONCE), Quantize(train=ONCE, measure=False, calibration_batches=1), Export(prefer="size"))
+        profile = Profile("test", "a test", Target(runtime="onnxruntime"), goals, stages)
+        return make_job(profile=profile, **changed)
+
+    return make
+
+
+def trainings(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Where every training from now on writes its state."""
+    module = sys.modules["compressor.distill.recover"]
+    done: list[str] = []
+    real = module.fit
+
+    def counted(network: Any, ctx: Any, *rest: Any, **more: Any) -> Any:
+        done.append(ctx.workdir.name)
+        return real(network, ctx, *rest, **more)
+
+    monkeypatch.setattr(module, "fit", counted)
+    return done
+
+
+def test_a_search_leaves_a_run_that_meets_its_goals(open_job: MakeJob, monkeypatch: pytest.MonkeyPatch) -> None:
+    job = open_job(Goals(score_drop=0.9))
+    assert is_open(job)
+    trained = trainings(monkeypatch)
+    report = pipeline.run(job)
+    assert report.status == "ok"
+    assert report.search is not None and report.search.objective == "size"
+    (chosen,) = [point for point in report.search.front if point.chosen]
+    assert chosen.meets and chosen.on_front
+    assert [stage.name.partition("-")[2] for stage in report.stages[-2:]] == ["quantize", "export"]
+    # Its chain is what the report's stages are, and its file what they made.
+    assert len(report.stages) == 1 + len(chosen.made_by)
+    assert report.artifacts[0].sha256 == chosen.sha256 == file_digest(job.out / "best" / "model.onnx")
+    # Each network was trained once, though the run's own stages need some of them again.
+    assert len(trained) == len(set(trained)) > 0
+    assert report.search.epochs == len(trained)
+    assert min(point.size_bytes for point in report.search.front) == chosen.size_bytes
+    again = pipeline.run(job)
+    assert all(record.cached for record in again.stages)
+    assert again.search is not None and again.search.front == report.search.front
+    assert len(trained) == len(set(trained))
+
+
+def test_a_search_that_was_ended_goes_on_and_had_something(open_job: MakeJob, monkeypatch: pytest.MonkeyPatch) -> None:
+    job = open_job(Goals(score_drop=0.9))
+    trained = trainings(monkeypatch)
+    left = 3
+
+    def end(event: Any) -> None:
+        nonlocal left
+        left -= event.what == "search"
+        if left == 0:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        pipeline.run(job, end)
+    before = list(trained)
+    part = Report.read(job.out / "report.json")
+    assert part.status == "interrupted" and part.search is not None
+    (best,) = part.artifacts
+    assert best.path == "best/model.onnx" and file_digest(job.out / best.path) == best.sha256
+    assert any(point.meets and point.sha256 == best.sha256 for point in part.search.front)
+    report = pipeline.run(job)
+    assert report.status == "ok" and len(set(trained)) == len(trained) > len(before)
+
+
+def test_the_best_of_a_size_keeps_to_it(open_job: MakeJob) -> None:
+    limit = 0.035
+    report = pipeline.run(open_job(Goals(size_mb=limit)))
+    assert report.status == "ok" and report.search is not None and report.search.objective == "score"
+    size = report.artifacts[0].size_bytes
+    assert 0.5 * limit * 1e6 < size <= limit * 1e6
+
+
+def test_a_size_that_nothing_has_is_refused(open_job: MakeJob) -> None:
+    with pytest.raises(PlanError, match=r"no part of this network keeps size_mb = 0.0001: .* is left"):
+        pipeline.run(open_job(Goals(size_mb=0.0001)))
+
+
+def test_the_control_goes_the_same_way_without_teachers(open_job: MakeJob) -> None:
+    report = pipeline.run(open_job(Goals(score_drop=0.9), control=("run",)))
+    compared = [record.kd for record in report.stages[1:]]
+    assert all(kd is not None for kd in compared)
+
+
+def test_other_seeds_repeat_what_the_first_found(open_job: MakeJob) -> None:
+    job = open_job(Goals(score_drop=0.9), seeds=2)
+    report = pipeline.run(job)
+    assert len(report.seeds) == 2
+    assert (job.out / "seed-0" / "search").is_dir() and not (job.out / "seed-1" / "search").exists()
+
+
+def test_a_stage_with_an_amount_is_not_searched(make_job: MakeJob) -> None:
+    assert not is_open(make_job(ratio=0.5, budget=Goals(score_drop=0.9)))
+
+
+def test_a_run_without_goals_takes_half(open_job: MakeJob, tmp_path: Path) -> None:
+    job = open_job(Goals())
+    assert not is_open(job)
+    assert pipeline.run(job).stages[1].metrics["ratio"] == 0.5

@@ -1,0 +1,45 @@
+"""The best of a size, on networks whose costs are a formula."""
+
+import pytest
+from imagined import WHOLE_BYTES, Imagined, moves_on
+
+from compressor.pipeline.search.sized import NEAR, best_of_size, keep_within
+
+
+@pytest.mark.parametrize("limit", [0.9, 0.25, 0.01])
+def test_the_largest_share_within_a_size(limit: float) -> None:
+    moves = moves_on(Imagined(), size_mb=limit)
+    known = (limit * 1e6 / WHOLE_BYTES) ** 0.5
+    assert known - 2 * NEAR < keep_within(moves, moves.work.origin) <= known * 1.01
+
+
+def test_a_network_that_is_small_enough_is_left_whole() -> None:
+    work = Imagined()
+    moves = moves_on(work, size_mb=2.0)
+    assert keep_within(moves, moves.work.origin) == 1.0
+    best_of_size(moves, moves.work.origin)
+    assert not any(" prune " in line for line in work.log)
+
+
+def test_cuts_no_more_than_half_at_once_and_trains_while_it_helps() -> None:
+    work = Imagined(steepness=0.001)
+    moves = moves_on(work, size_mb=0.05)
+    best_of_size(moves, moves.work.origin)
+    best = moves.judge.best(moves.files)
+    assert best is not None
+    size = best.measured.size_bytes or 0
+    assert 0.04e6 < size <= 0.05e6
+    cuts = [float(line.split()[3]) for line in work.log if " prune " in line]
+    assert len(cuts) > 1 and max(cuts) <= 0.5
+    assert any(" recover " in line for line in work.log)
+
+
+def test_better_within_more() -> None:
+    drops = []
+    for limit in (0.02, 0.05, 0.2):
+        moves = moves_on(Imagined(), size_mb=limit)
+        best_of_size(moves, moves.work.origin)
+        best = moves.judge.best(moves.files)
+        assert best is not None
+        drops.append(best.measured.score_drop or 0.0)
+    assert drops == sorted(drops, reverse=True)
