@@ -29,12 +29,14 @@ def test_parses_and_chains(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", shipped_names())
-def test_a_share_gives_way_unless_it_was_typed(name: str) -> None:
+def test_how_much_goes_is_left_to_the_goals_unless_it_is_typed(name: str) -> None:
     shipped = load_profile(name)
-    limit = next(key for key, value in shipped.stages[1].model_dump()["budget"].items() if value)
-    typed = load_profile(name, [f"prune.budget.{limit}=0.3"])
-    assert shipped.stages[1].model_dump()["budget"]["nearest"]
-    assert not typed.stages[1].model_dump()["budget"]["nearest"]
+    assert shipped.stages[0].is_open and shipped.stages[1].is_open
+    assert shipped.budget.score_drop
+    for table in (shipped, shipped.for_text()):
+        assert [stage.is_open for stage in table.stages if stage.kind == "prune"] == [True]
+    typed = load_profile(name, ["prune.budget.macs=0.3", "distill.student=same"])
+    assert not typed.stages[0].is_open and not typed.stages[1].is_open
 
 
 @pytest.mark.parametrize("name", shipped_names())
@@ -47,7 +49,7 @@ def test_every_choice_has_its_reason(name: str) -> None:
 
 @pytest.mark.parametrize("name", shipped_names())
 def test_runs(name: str, tmp_path: Path) -> None:
-    profile = load_profile(name, ["distill.student=same"])
+    profile = load_profile(name, ["budget.score_drop=0.9"])
     job = Job(
         model=small.small_model(width=64),
         data=small.small_data(),
@@ -60,6 +62,7 @@ def test_runs(name: str, tmp_path: Path) -> None:
     assert len(plan(job).lines) == 4
     report = run(job)
     assert report.status in ("ok", "budget_missed")
-    assert [record.kind for record in report.stages] == ["reference", "distill", "prune", "quantize", "export"]
+    assert report.search is not None and any(point.chosen for point in report.search.front)
+    assert [record.kind for record in report.stages][-2:] == ["quantize", "export"]
     assert (tmp_path / "run" / "report.html").exists()
     assert report.stages[-1].params is None or report.stages[-1].params < (report.stages[0].params or 0)

@@ -91,6 +91,11 @@ class Distill(Stage):
             raise ValueError(f"layers are taken out of the reference: student = 'same', not '{self.student}'")
         return self
 
+    @property
+    def is_open(self) -> bool:
+        """Whether which student it is, and whether one at all, is left to the run's goals."""
+        return self.student == "auto" and not self.budget.limits()
+
     def rehearse(self, model: TorchModel, ctx: RunContext) -> Rehearsal:
         """Choose and build the student, and show it the data."""
         chosen = self.student_for(model, ctx)

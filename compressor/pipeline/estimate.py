@@ -17,6 +17,7 @@ from compressor.memory import peak_memory
 from compressor.models import QuantizedModel, TorchForm, TorchModel
 from compressor.pipeline.job import WHOLE_RUN, Job
 from compressor.pipeline.rehearsal import Rehearsed, training_of
+from compressor.pipeline.search.foresight import repeats
 from compressor.training import TrainSettings
 from compressor.training.evaluate import EVALUATION_BATCH, TEXT_BATCH
 from compressor.training.kernels import has_bf16_kernels
@@ -80,9 +81,10 @@ def estimate(job: Job, rehearsed: list[Rehearsed]) -> tuple[float, int]:
             # The same teachers and mostly the same kernels: what wins once isn't asked again.
             precisions = (cost.precision,)
         train, _ = training_of(one.stage)
+        trainings, times = repeats(job, rehearsed.index(one))
         steps = one.rehearsal.trainings * train.epochs * job.data.steps_per_epoch(train.batch_size) if train else 0
         controls = sum(name in (one.stage.kind, WHOLE_RUN) for name in job.control)
-        stage = steps * cost.step + one.rehearsal.forwards * cost.sample + one.seconds
+        stage = trainings * steps * cost.step + times * (one.rehearsal.forwards * cost.sample + one.seconds)
         measuring = export_seconds + SECONDS_OF_A_TIMING + (test + min(test, PARITY_SAMPLES)) * cost.sample
         # The reference is measured too, before the first stage.
         seconds += (1 + controls) * (stage + measuring) + (measuring if known is None else 0.0)
@@ -92,7 +94,8 @@ def estimate(job: Job, rehearsed: list[Rehearsed]) -> tuple[float, int]:
         if one not in timed:
             # Its file is compared with torch and with float, and measured.
             samples = one.rehearsal.forwards + test
-            seconds += 2 * one.seconds + 2 * SECONDS_OF_A_TIMING + samples * (known or 0.0)
+            times = repeats(job, rehearsed.index(one))[1]
+            seconds += times * (2 * one.seconds + 2 * SECONDS_OF_A_TIMING + samples * (known or 0.0))
     return seconds * job.seeds, highest
 
 

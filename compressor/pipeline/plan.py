@@ -11,6 +11,7 @@ from compressor.models import FORM_NAMES, Form, TorchModel
 from compressor.pipeline.estimate import estimate
 from compressor.pipeline.job import Job, prepared
 from compressor.pipeline.rehearsal import rehearse
+from compressor.pipeline.search.foresight import check_limits, search_notes
 from compressor.tasks.outputs import described
 
 # Of the validation split, for what is said of teachers; fewer where they are slow.
@@ -65,6 +66,7 @@ def plan(job: Job, progress: ShowProgress = silent) -> Plan:
     """
     job = prepared(job)
     rehearsed = rehearse(job, progress)
+    check_limits(job)
     progress(Progress("timing steps"))
     seconds, memory = estimate(job, rehearsed)
     progress(Progress("asking the teachers"))
@@ -79,7 +81,8 @@ def plan(job: Job, progress: ShowProgress = silent) -> Plan:
         )
         for one in rehearsed
     ]
-    return Plan(lines, [*job.file_notes, *job.data.notes, *output_notes(job), *teacher_notes(job)], seconds, memory)
+    notes = [*job.file_notes, *job.data.notes, *output_notes(job), *teacher_notes(job), *search_notes(job)]
+    return Plan(lines, notes, seconds, memory)
 
 
 def output_notes(job: Job) -> list[str]:

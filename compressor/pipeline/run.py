@@ -15,7 +15,7 @@ from compressor.pipeline.environment import describe_environment
 from compressor.pipeline.folder import claim, point_to
 from compressor.pipeline.job import Job, prepared, report_progress
 from compressor.pipeline.loop import Arm, measure_reference, run_arm
-from compressor.pipeline.search import Searched, is_open, search
+from compressor.pipeline.search import Searched, check_limits, is_open, search
 from compressor.pipeline.summary import (
     artifact_of,
     budget_checks,
@@ -75,6 +75,7 @@ def _run_seed(job: Job, progress: ShowProgress) -> tuple[Report, Profile]:
     arm, control, searched = Arm([], [], [], write_so_far), Arm([], [], []), Searched(write_so_far)
     try:
         if is_open(job):
+            check_limits(job)
             measure_reference(job, job.out, job.all_teachers, progress, arm)
             job = search(job, arm.snapshots[0], progress, searched)
         run_arm(job, job.out, job.all_teachers, progress, arm)

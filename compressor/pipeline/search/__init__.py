@@ -1,5 +1,6 @@
 """Which stages a run goes through, where its profile leaves that to what the goals allow."""
 
-from compressor.pipeline.search.search import Searched, is_open, search
+from compressor.pipeline.search.foresight import check_limits, is_open, repeats, search_notes
+from compressor.pipeline.search.search import Searched, search
 
-__all__ = ["Searched", "is_open", "search"]
+__all__ = ["Searched", "check_limits", "is_open", "repeats", "search", "search_notes"]

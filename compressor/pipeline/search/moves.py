@@ -25,6 +25,7 @@ class Moves:
         tail: The stages after it.
         seconds_left: Until the search has to end; infinite where nobody asked for an end.
         found: Called with every file that was measured.
+        brief: Whether a few moves are enough, to see that all of it works.
 
     Attributes:
         files: What was measured, in order.
@@ -37,6 +38,7 @@ class Moves:
     tail: tuple[Stage, ...]
     seconds_left: Callable[[], float]
     found: Callable[[Node], None]
+    brief: bool = False
     files: list[Node] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     _file_of: dict[str, Node] = field(default_factory=dict)

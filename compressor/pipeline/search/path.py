@@ -17,6 +17,8 @@ PLENTY, BOLDER = 0.5, 1.3
 # A smaller cut should lose less than this of what the one before it lost.
 SAME = 0.85
 MOST_CUTS, MOST_RECOVERIES, MOST_RETURNS = 16, 2, 4
+# Cuts of a search that is only to show that it works.
+BRIEFLY = 2
 
 
 def smallest(moves: Moves, start: Node) -> None:
@@ -26,7 +28,7 @@ def smallest(moves: Moves, start: Node) -> None:
     network that missed by least gets a whole training at the end, and where that is enough the path goes on from it.
     """
     here, missed = _down(moves, start, FIRST_KEEP) if _keeps(moves, start)[1] else (start, None)
-    for _ in range(MOST_RETURNS):
+    for _ in range(0 if moves.brief else MOST_RETURNS):
         longer = None if missed is None else moves.recover(missed, WHOLE)
         if longer is None:
             break
@@ -46,7 +48,7 @@ def _down(moves: Moves, here: Node, keep: float) -> tuple[Node, Node | None]:
     missed: Node | None = None
     # The share of this network's channels that is known to be too few.
     too_few = 0.0
-    for _ in range(MOST_CUTS):
+    for _ in range(BRIEFLY if moves.brief else MOST_CUTS):
         cut = moves.cut(here, keep) if too_few <= LAST_KEEP else None
         if cut is None:
             break

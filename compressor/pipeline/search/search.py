@@ -8,17 +8,19 @@ from shutil import copyfile
 
 from compressor.context import Progress, ShowProgress
 from compressor.digests import file_digest
+from compressor.distill.stage import Distill
 from compressor.errors import StageError
 from compressor.export.onnx import write_atomically
 from compressor.measure import Snapshot
 from compressor.pipeline.job import Job
-from compressor.pipeline.search.front import Judge, check_reachable, front_of
+from compressor.pipeline.search.foresight import place_of_search, search_notes
+from compressor.pipeline.search.front import Judge, front_of
 from compressor.pipeline.search.moves import Moves
 from compressor.pipeline.search.path import smallest
+from compressor.pipeline.search.sides import Sides
 from compressor.pipeline.search.sized import best_of_size
 from compressor.pipeline.search.work import Node, Work
 from compressor.pipeline.summary import artifact_of
-from compressor.prune.budget import HIGHEST
 from compressor.prune.stage import Prune
 from compressor.report import Artifact, FrontPoint, Search, StageRecord
 from compressor.stage import Stage
@@ -34,17 +36,6 @@ class Searched:
     report: Search | None = None
     best: Artifact | None = None
     stages: tuple[Stage, ...] = field(default=())
-
-
-def is_open(job: Job) -> bool:
-    """Whether a stage is left to what the goals allow: a prune stage without ratio and budget, in a run with goals."""
-    return bool(job.profile.budget.limits()) and _place(job.stages) is not None
-
-
-def _place(stages: tuple[Stage, ...]) -> int | None:
-    places = [place for place, stage in enumerate(stages) if isinstance(stage, Prune) and stage.is_open]
-    # Of several the last one: what comes before it is done as it is told.
-    return places[-1] if places else None
 
 
 def search(job: Job, reference: Snapshot, progress: ShowProgress, searched: Searched) -> Job:
@@ -63,10 +54,9 @@ def search(job: Job, reference: Snapshot, progress: ShowProgress, searched: Sear
         The job with the stages that were found, each with a ratio.
 
     Raises:
-        PlanError: Not even the smallest network keeps the limits.
         StageError: No file at all could be made.
     """
-    place = _place(job.stages)
+    place = place_of_search(job.stages)
     assert place is not None
     prune, tail = job.stages[place], job.stages[place + 1 :]
     assert isinstance(prune, Prune)
@@ -90,17 +80,15 @@ def search(job: Job, reference: Snapshot, progress: ShowProgress, searched: Sear
         progress(Progress("search", message=_so_far(judge, moves.files, file, seconds_left())))
         searched.grown()
 
-    moves = Moves(work, judge, prune, tail, seconds_left, found)
-    start = work.origin
-    for stage in job.stages[:place]:
-        made = work.step(start, stage)
-        if isinstance(made, str):
-            raise StageError(f"{stage.kind}: {made}", f"--without {stage.kind}")
-        start = made
-    if judge.goals.limits().keys() - {"score_drop"}:
-        least = work.trial(start, (moves.cutting(1 - HIGHEST, 1), *tail), timed=False)
-        check_reachable(judge.goals, judge.reference, least)
-    (best_of_size if judge.objective == "score" else smallest)(moves, start)
+    moves = Moves(work, judge, prune, tail, seconds_left, found, brief=job.quick)
+    sides = _sides(moves, job, place)
+    start = sides.reference()
+    if start is None:
+        raise StageError("; ".join(moves.notes), "--without the stage that fails")
+    if judge.objective == "score":
+        best_of_size(moves, start, sides.within)
+    else:
+        smallest(moves, sides.best_start(start))
     if not moves.files:
         raise StageError("search: no file could be made: " + "; ".join(moves.notes), "compress plan says more")
     chosen = judge.best(moves.files) or judge.nearest(moves.files)
@@ -108,6 +96,16 @@ def search(job: Job, reference: Snapshot, progress: ShowProgress, searched: Sear
     searched.stages = chosen.stages
     searched.grown()
     return replace(job, profile=replace(job.profile, stages=chosen.stages))
+
+
+def _sides(moves: Moves, job: Job, place: int) -> Sides:
+    """Which of the stages before the searched one is left open as well."""
+    before = job.stages[:place]
+    for index, stage in enumerate(before):
+        if isinstance(stage, Distill) and stage.is_open and job.student is None:
+            after = before[index + 1 :]
+            return Sides(moves, (*before[:index], *after), stage, after)
+    return Sides(moves, before, None, ())
 
 
 def _forget(folder: Path) -> None:
@@ -125,7 +123,7 @@ def _report(work: Work, judge: Judge, moves: Moves, own: float, chosen: Node | N
         epochs=work.epochs,
         seconds={name: round(value, 1) for name, value in (*work.seconds.items(), ("search", own))},
         front=[_point(file, judge, file.name in front, file is chosen, job.out) for file in moves.files],
-        notes=list(moves.notes),
+        notes=[*search_notes(job), *moves.notes],
     )
 
 

@@ -1,6 +1,7 @@
 """The best network of a size: cut to just within the limits, and trained for as long as that helps."""
 
 import math
+from collections.abc import Callable
 
 from compressor.pipeline.search.moves import WHOLE, Moves
 from compressor.pipeline.search.work import Node
@@ -14,8 +15,14 @@ NEAR, TRIALS = 0.02, 7
 MOST_TRAININGS, MOST_WITH_TIME = 2, 10
 
 
-def best_of_size(moves: Moves, start: Node) -> None:
-    """Look for the best file within the limits; the files are in ``moves``."""
+def best_of_size(moves: Moves, start: Node, better: Callable[[Node], Node]) -> None:
+    """Look for the best file within the limits; the files are in ``moves``.
+
+    Args:
+        moves: The search's.
+        start: What is cut.
+        better: Gives the network that was cut to size, or another one of that size that learns better.
+    """
     here, keep = start, keep_within(moves, start)
     while keep < AT_ONCE:
         cut = moves.cut(here, AT_ONCE)
@@ -23,9 +30,10 @@ def best_of_size(moves: Moves, start: Node) -> None:
             break
         here, keep = cut, keep_within(moves, cut)
     if keep < 1.0:
-        here = moves.cut(here, keep) or here
+        here = better(moves.cut(here, keep) or here)
     file = moves.file(here)
-    for _ in range(MOST_WITH_TIME if moves.judge.goals.hours else MOST_TRAININGS):
+    trainings = 0 if moves.brief else MOST_WITH_TIME if moves.judge.goals.hours else MOST_TRAININGS
+    for _ in range(trainings):
         longer = None if file is None else moves.recover(here, WHOLE)
         after = None if longer is None else moves.file(longer)
         if file is None or longer is None or after is None:

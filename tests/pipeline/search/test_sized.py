@@ -17,14 +17,14 @@ def test_a_network_that_is_small_enough_is_left_whole() -> None:
     work = Imagined()
     moves = moves_on(work, size_mb=2.0)
     assert keep_within(moves, moves.work.origin) == 1.0
-    best_of_size(moves, moves.work.origin)
+    best_of_size(moves, moves.work.origin, lambda node: node)
     assert not any(" prune " in line for line in work.log)
 
 
 def test_cuts_no_more_than_half_at_once_and_trains_while_it_helps() -> None:
     work = Imagined(steepness=0.001)
     moves = moves_on(work, size_mb=0.05)
-    best_of_size(moves, moves.work.origin)
+    best_of_size(moves, moves.work.origin, lambda node: node)
     best = moves.judge.best(moves.files)
     assert best is not None
     size = best.measured.size_bytes or 0
@@ -38,7 +38,7 @@ def test_better_within_more() -> None:
     drops = []
     for limit in (0.02, 0.05, 0.2):
         moves = moves_on(Imagined(), size_mb=limit)
-        best_of_size(moves, moves.work.origin)
+        best_of_size(moves, moves.work.origin, lambda node: node)
         best = moves.judge.best(moves.files)
         assert best is not None
         drops.append(best.measured.score_drop or 0.0)
