@@ -19,6 +19,7 @@ from compressor.pipeline.search import Searched, check_limits, is_open, search
 from compressor.pipeline.summary import (
     artifact_of,
     budget_checks,
+    fitted_to_validation,
     mean_over_seeds,
     ratios,
     status_of,
@@ -134,7 +135,11 @@ def _report(job: Job, arm: Arm, control: Arm, searched: Searched, status: Status
         budget=checks,
         search=searched.report,
         peak_memory_bytes=peak_memory(),
-        notes=[*job.file_notes, *notes],
+        notes=[
+            *job.file_notes,
+            *notes,
+            *(fitted_to_validation(searched.report, records[-1]) if status is None else []),
+        ],
     )
 
 

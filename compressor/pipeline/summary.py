@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from math import sqrt
 from typing import Any
 
-from compressor.report import Artifact, BudgetCheck, KdComparison, Latency, Ratios, Report, StageRecord, Status
+from compressor.report import Artifact, BudgetCheck, KdComparison, Latency, Ratios, Report, Search, StageRecord, Status
 from compressor.target import Budget
 
 DEVICE_HINT = "measure it on the device: build_engine.py in the export folder's kit"
@@ -63,6 +63,24 @@ def with_error(check: BudgetCheck, record: StageRecord) -> BudgetCheck:
         return check.model_copy(update={"hint": hint})
     hint = f"kept on the validation split; here within two standard errors of it ({error:.4f} each)"
     return check.model_copy(update={"met": True, "hint": hint})
+
+
+def fitted_to_validation(search: Search | None, record: StageRecord) -> list[str]:
+    """A warning where a network lost more on test than on the split that chose it, by more than their errors explain.
+
+    Of many networks the one that looks best is partly the luckiest.
+    """
+    chosen = next((point for point in search.front if point.chosen), None) if search else None
+    if search is None or chosen is None or record.score_drop is None:
+        return []
+    errors = sqrt((chosen.score_drop_stderr or 0.0) ** 2 + (record.score_drop_stderr or 0.0) ** 2)
+    if not errors or record.score_drop - chosen.score_drop <= 2 * errors:
+        return []
+    return [
+        f"chosen among {len(search.front)} files by {search.samples} samples of {search.split}, on which it lost "
+        f"{chosen.score_drop:.4f}; on test it lost {record.score_drop:.4f}, more than errors of {errors:.4f} explain: "
+        "the choice fitted that split. More validation samples, or --confidence 0.95"
+    ]
 
 
 def status_of(checks: Sequence[BudgetCheck]) -> Status:

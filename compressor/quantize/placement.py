@@ -35,6 +35,7 @@ def place(
     skip: Sequence[str] = (),
     weight_bits: WeightBits = 8,
     measured: Mapping[str, str] | None = None,
+    four_bits: Sequence[str] = (),
 ) -> QuantizationSpec:
     """Choose the quantizers for a captured graph.
 
@@ -44,12 +45,13 @@ def place(
         skip: Patterns of layer names to leave in float, ``"layer4.*"``.
         weight_bits: Of weights and tables.
         measured: Graph nodes that a clock has put back into float, each with the reason.
+        four_bits: Patterns of layer names whose weights have 4 bits instead.
 
     Raises:
         PlanError: The target can't hold, or can't use, weights of 4 bits.
     """
-    if weight_bits == 4:
-        _check_four_bits(target)
+    if weight_bits == 4 or four_bits:
+        _check_four_bits(target, "weight_bits=4" if weight_bits == 4 else "four_bits")
     nodes = list(graph_module.graph.nodes)
     float_layers, weighted = _sort_layers(nodes, skip, measured or {})
     if target.runtime == "tensorrt":
@@ -66,7 +68,7 @@ def place(
             role="weight",
             dtype="int8",
             axis=axis,
-            bits=weight_bits,
+            bits=4 if _matches(node, four_bits) else weight_bits,
         )
         for chosen, axis in ((weighted, 0), (tables, 1))
         for node in chosen
@@ -80,15 +82,19 @@ def place(
     )
 
 
-def _check_four_bits(target: Target) -> None:
+def _matches(node: fx.Node, patterns: Sequence[str]) -> bool:
+    return any(fnmatchcase(layer_name(node), pattern) for pattern in patterns)
+
+
+def _check_four_bits(target: Target, setting: str) -> None:
     if target.runtime != "onnxruntime":
         raise PlanError(
-            f"quantize.weight_bits=4: {target.runtime} multiplies no integers by weights of 4 bits",
-            "--set quantize.weight_bits=8",
+            f"quantize.{setting}: {target.runtime} multiplies no integers by weights of 4 bits",
+            "--set quantize.weight_bits=8" if "weight" in setting else "--set quantize.four_bits=[]",
         )
     if target.opset < FOUR_BITS_OPSET:
         raise PlanError(
-            f"quantize.weight_bits=4: tensors of 4 bits need opset {FOUR_BITS_OPSET}, target.opset is {target.opset}",
+            f"quantize.{setting}: tensors of 4 bits need opset {FOUR_BITS_OPSET}, target.opset is {target.opset}",
             f"--set target.opset={FOUR_BITS_OPSET}, if the ONNX Runtime on the device reads it",
         )
 
@@ -119,7 +125,7 @@ def _tables(nodes: list[fx.Node], skip: Sequence[str], float_layers: dict[str, s
             continue
         table = node.args[0]
         rows = table.meta["val"].shape[0] if isinstance(table, fx.Node) and "val" in table.meta else 0
-        if any(fnmatchcase(layer_name(node), pattern) for pattern in skip):
+        if _matches(node, skip):
             float_layers[layer_name(node)] = SKIPPED
         elif rows >= TABLE_ROWS and isinstance(table, fx.Node) and table.op == "get_attr" and len(table.users) == 1:
             found.append(node)
@@ -127,8 +133,7 @@ def _tables(nodes: list[fx.Node], skip: Sequence[str], float_layers: dict[str, s
 
 
 def _reason_for_float(node: fx.Node, skip: Sequence[str]) -> str:
-    name = layer_name(node)
-    if any(fnmatchcase(name, pattern) for pattern in skip):
+    if _matches(node, skip):
         return SKIPPED
     weight = node.args[1]
     if not isinstance(weight, fx.Node) or weight.op != "get_attr":

@@ -67,6 +67,11 @@ class Quantize(Stage):
         "VNNI); 4 halves the file once more and costs accuracy, which training wins back in part: ONNX Runtime makes "
         "int8 of it when it loads the file, so that the time is the same. 4 needs opset 21",
     )
+    four_bits: tuple[str, ...] = Field(
+        default=(),
+        description="layers whose weights have 4 bits, by name, whatever the others have; 'layer4.*' matches all that "
+        "starts so. A search for the smallest file chooses them itself",
+    )
     measure: bool = Field(
         default=True,
         description="for ONNX Runtime: layers that int8 makes slower on this machine stay in float, and a network that "
@@ -176,7 +181,7 @@ class Quantize(Stage):
     def _place(
         self, graph: fx.GraphModule, ctx: RunContext, bits: WeightBits, measured: Mapping[str, str] | None = None
     ) -> QuantizationSpec:
-        spec = place(graph, ctx.target, self.skip, bits, measured)
+        spec = place(graph, ctx.target, self.skip, bits, measured, self.four_bits)
         return spec.model_copy(update={"activations": self.activations})
 
     def _quantized(

@@ -69,7 +69,7 @@ class Moves:
     def file(self, node: Node) -> Node | None:
         """The network's file, measured, rounded without training; None where none can be written."""
         if node.name not in self._file_of:
-            made = self._measured(node, tuple(map(untrained, self.tail)), inherits=True)
+            made = self._measured(node, tuple(map(untrained, self.tail)))
             if made is None:
                 return None
             self._file_of[node.name] = made
@@ -80,8 +80,12 @@ class Moves:
         if all(untrained(stage) == stage for stage in self.tail):
             return self.file(node)
         if node.name not in self._finished:
-            self._finished[node.name] = self._measured(node, self.tail, inherits=False)
+            self._finished[node.name] = self.variant(node, self.tail, "finished")
         return self._finished[node.name]
+
+    def variant(self, node: Node, tail: tuple[Stage, ...], label: str) -> Node | None:
+        """The network's file by other stages than ``tail``, called by a label of its own."""
+        return self._measured(node, tail, label)
 
     def spare(self, node: Node) -> float:
         """How much more of the score could go in the network's best file; below 0 where too much is gone."""
@@ -116,8 +120,8 @@ class Moves:
         """What a file was made of."""
         return self._networks[file.name]
 
-    def _measured(self, node: Node, tail: tuple[Stage, ...], inherits: bool) -> Node | None:
-        made = self._noted(node, self.work.file(node, tail, inherits))
+    def _measured(self, node: Node, tail: tuple[Stage, ...], label: str = "") -> Node | None:
+        made = self._noted(node, self.work.file(node, tail, label))
         if made is not None:
             self.files.append(made)
             self.found(made)

@@ -7,6 +7,7 @@ small is measured in the runtime.
 
 import math
 
+from compressor.pipeline.search.mixed import narrowed
 from compressor.pipeline.search.moves import MORE, WHOLE, Moves
 from compressor.pipeline.search.work import Node
 
@@ -37,6 +38,7 @@ def smallest(moves: Moves, start: Node) -> None:
             break
         here, missed = _down(moves, longer, math.sqrt(FIRST_KEEP))
     moves.finish(here)
+    narrowed(moves, here)
 
 
 def _down(moves: Moves, here: Node, keep: float) -> tuple[Node, Node | None]:

@@ -102,23 +102,24 @@ class Work:
         except (StageError, PlanError) as error:
             return error.message
 
-    def file(self, node: Node, tail: tuple[Stage, ...], inherits: bool) -> Node | str:
+    def file(self, node: Node, tail: tuple[Stage, ...], label: str = "") -> Node | str:
         """The file that further stages make of a network, measured on validation; or why there is none.
 
         Args:
             node: The network.
             tail: At least one stage.
-            inherits: Whether what a clock decided of the first network's layers is taken for granted.
+            label: What tells the file from others of the network. Without one, what a clock decided of the first
+                network's layers is taken for granted.
         """
-        made, name = node, node.name if inherits else f"{node.name} finished"
+        made, name = node, f"{node.name} {label}".strip()
         for place, stage in enumerate(tail):
             measure = self._on_validation if place == len(tail) - 1 else _counted
             try:
-                done, folder = self._done(made, stage, measure, self._seed if inherits else None)
+                done, folder = self._done(made, stage, measure, None if label else self._seed)
             except (StageError, PlanError) as error:
                 return error.message
             made = made.after(name, stage, done, folder)
-            if inherits and not self._inherited:
+            if not label and not self._inherited:
                 decided = done.record.decisions
                 self._inherited = {key: decided[key] for key in INHERITED if key in decided}
         return made
@@ -133,6 +134,13 @@ class Work:
         # Training with rounding takes about twice as long, and its file is measured like those before it.
         a_file = self.seconds["measuring"] / max(1, self._count + 1)
         return (rates[-1] if rates else 0.0) * (epochs + 2 * 2) + 2 * a_file
+
+    def form_after(self, node: Node, stages: tuple[Stage, ...]) -> tuple[Form, RunContext]:
+        """What the first stages of a file that was written made of a network, and a context for it."""
+        for stage in stages:
+            node = node.after(node.name, stage, *self._done(node, stage, _counted, self._seed))
+        form = self._current(node).load()
+        return form, self.job.context(self.job.out / "search", self.job.all_teachers, info=form.info)
 
     def trial(self, node: Node, stages: tuple[Stage, ...], timed: bool) -> StageRecord:
         """What the file that stages make would cost, from networks that nobody trained.

@@ -13,7 +13,7 @@ from compressor.prune.stage import Prune
 from compressor.quantize.stage import Quantize
 from compressor.report import Latency, StageRecord
 from compressor.stage import Stage
-from compressor.target import Goals
+from compressor.target import Goals, Target
 from compressor.training import TrainSettings
 
 WHOLE_BYTES = 1_000_000
@@ -41,7 +41,8 @@ class Imagined:
 
     def __post_init__(self) -> None:
         self.origin = Node("p00", (), "reference")
-        self.job = SimpleNamespace(task=SimpleNamespace(higher_is_better=True))
+        task, profile = SimpleNamespace(higher_is_better=True), SimpleNamespace(target=Target(runtime="onnxruntime"))
+        self.job = SimpleNamespace(task=task, profile=profile)
         self._count = 0
         self.decisions = SimpleNamespace(settle=lambda name, decide, setting: decide())
 
@@ -71,8 +72,8 @@ class Imagined:
         record = StageRecord(name=name, kind=stage.kind, seconds=float(epochs_of(stage)))
         return Node(name, (*node.stages, stage), name, None, (*node.records, record))
 
-    def file(self, node: Node, tail: tuple[Stage, ...], inherits: bool) -> Node | str:
-        rounding = self.rounding if inherits else 0.0
+    def file(self, node: Node, tail: tuple[Stage, ...], label: str = "") -> Node | str:
+        rounding = 0.0 if label else self.rounding
         keep = self.keep_of(node)
         quantized = StageRecord(
             name="", kind="quantize", seconds=0.0, metrics={"validation_before": 0.9, "ptq_score": 0.9 - rounding}
@@ -88,7 +89,7 @@ class Imagined:
             latency_ms=Latency(p50=keep, reference_p50=2.0, runtime="imagined"),
             metrics={PRECISION: "int8"},
         )
-        name = node.name if inherits else f"{node.name} finished"
+        name = f"{node.name} {label}".strip()
         self.log.append(f"{name}: {record.size_bytes} bytes, {record.score_drop:+.4f}")
         return replace(node, name=name, stages=(*node.stages, *tail), records=(*node.records, quantized, record))
 
