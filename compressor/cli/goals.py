@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 SIZES = {"": 1e-6, "B": 1e-6, "kB": 1e-3, "KB": 1e-3, "MB": 1.0, "GB": 1e3}
 TIMES = {"ms": 1.0, "us": 1e-3, "µs": 1e-3, "s": 1e3}
 COUNTS = {"": 1.0, "k": 1e3, "K": 1e3, "M": 1e6, "G": 1e9}
+# No number that is meant is longer.
+LONGEST = 40
 NUMBER = re.compile(r"\s*([0-9]+(?:\.[0-9]*)?|\.[0-9]+)\s*([A-Za-zµ]*)\s*")
 
 PICK_OPTIONS = (
@@ -104,8 +106,10 @@ def quantity(option: str, text: str, units: Mapping[str, float], hint: str) -> f
     Raises:
         InputError: It isn't one.
     """
-    found = NUMBER.fullmatch(text[:40])
+    found = NUMBER.fullmatch(text) if len(text) < LONGEST else None
     if found is None or found[2] not in units:
         known = ", ".join(filter(None, units))
-        raise InputError(f"{option} {text[:40]}: wanted a number{f' with a unit of {known}' if known else ''}", hint)
+        raise InputError(
+            f"{option} {text[:LONGEST]}: wanted a number{f' with a unit of {known}' if known else ''}", hint
+        )
     return float(found[1]) * units[found[2]]

@@ -2,8 +2,15 @@
 
 import pytest
 
-from compressor.pipeline.summary import budget_checks, kd_comparison, ratios, status_of
-from compressor.report import Latency, StageRecord
+from compressor.pipeline.summary import (
+    budget_checks,
+    fitted_to_validation,
+    kd_comparison,
+    ratios,
+    status_of,
+    with_error,
+)
+from compressor.report import BudgetCheck, FrontPoint, Latency, Search, StageRecord
 from compressor.target import Budget
 
 
@@ -61,3 +68,39 @@ def test_a_difference_is_put_in_words(difference: float, stderr: float | None, w
 def test_a_missing_reference_latency_gives_no_ratio() -> None:
     assert ratios(two(p50=None)).latency is None
     assert ratios(two()).latency == pytest.approx(4.0)
+
+
+def test_a_drop_on_test_is_judged_with_its_error_where_another_split_chose() -> None:
+    check = BudgetCheck(name="score_drop", limit=0.01, value=0.013, met=False)
+    judged = with_error(check, record("x", "x", score_drop_stderr=0.002))
+    assert judged.met and "within two standard errors" in judged.hint
+    missed = with_error(check, record("x", "x", score_drop_stderr=0.001))
+    assert missed.met is False and "validation" in missed.hint
+    size = BudgetCheck(name="size_mb", limit=1.0, value=1.1, met=False)
+    assert with_error(size, record("x", "x", score_drop_stderr=0.002)) == size
+    assert with_error(check, record("x", "x")) == check
+
+
+@pytest.mark.parametrize(("drop", "warned"), [(0.010, False), (0.030, True)])
+def test_a_choice_that_fitted_its_split_is_said(drop: float, warned: bool) -> None:
+    point = FrontPoint(
+        name="p1",
+        made_by=[],
+        score=0.9,
+        score_drop=0.004,
+        score_drop_stderr=0.004,
+        size_bytes=1,
+        precision="int8",
+        epochs=1,
+        meets=True,
+        on_front=True,
+        chosen=True,
+        artifact="x",
+        sha256="",
+    )
+    search = Search(
+        objective="size", goals={}, split="validation", samples=500, epochs=1, seconds={}, front=[point] * 7
+    )
+    said = fitted_to_validation(search, record("x", "x", score_drop=drop, score_drop_stderr=0.003))
+    assert bool(said) == warned
+    assert all("among 7 files by 500 samples" in one for one in said)
