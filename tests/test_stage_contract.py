@@ -24,6 +24,7 @@ _spec.loader.exec_module(small)
 ONCE = {"epochs": 1, "batch_size": 64, "precision": "fp32", "crop": 1}
 SMALLEST: dict[str, dict[str, Any]] = {
     "distill": {"student": "same", "train": ONCE},
+    "recover": {"train": ONCE},
     "vocabulary": {"train": ONCE},
     "prune": {"ratio": 0.5, "train": ONCE},
     "quantize": {"train": ONCE},

@@ -9,6 +9,7 @@ import pytest
 
 from compressor import pipeline
 from compressor.digests import file_digest
+from compressor.distill.stage import Distill
 from compressor.errors import PlanError
 from compressor.export.stage import Export
 from compressor.pipeline import Job
@@ -17,6 +18,7 @@ from compressor.profile import Profile
 from compressor.prune.stage import Prune
 from compressor.quantize.stage import Quantize
 from compressor.report import Report
+from compressor.stage import Stage
 from compressor.target import Goals, Target
 from compressor.training import TrainSettings
 
@@ -25,9 +27,17 @@ MakeJob = Callable[..., Job]
 
 
 @pytest.fixture
-def open_job(make_job: MakeJob) -> MakeJob:
-    def make(goals: Goals, opset: int = 20, **changed: Any) -> Job:
-        stages = (Prune(train=ONCE), Quantize(train=ONCE, measure=False, calibration_batches=1), Export(prefer="size"))
+def open_job(make_job: MakeJob, monkeypatch: pytest.MonkeyPatch) -> MakeJob:
+    # A network that knows nothing can lose all of its channels; a few cuts show as much as that does.
+    monkeypatch.setattr("compressor.pipeline.search.path.MOST_CUTS", 2)
+
+    def make(goals: Goals, opset: int = 20, before: tuple[Stage, ...] = (), **changed: Any) -> Job:
+        stages = (
+            *before,
+            Prune(train=ONCE),
+            Quantize(train=ONCE, measure=False, calibration_batches=1),
+            Export(prefer="size"),
+        )
         profile = Profile("test", "a test", Target(runtime="onnxruntime", opset=opset), goals, stages)
         return make_job(profile=profile, **changed)
 
@@ -49,7 +59,7 @@ def trainings(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
 
 def test_a_search_leaves_a_run_that_meets_its_goals(open_job: MakeJob, monkeypatch: pytest.MonkeyPatch) -> None:
-    job = open_job(Goals(score_drop=0.9), opset=21)
+    job = open_job(Goals(score_drop=0.9), opset=21, before=(Distill(student="auto", train=ONCE),))
     assert is_open(job)
     trained = trainings(monkeypatch)
     report = pipeline.run(job)
@@ -65,6 +75,9 @@ def test_a_search_leaves_a_run_that_meets_its_goals(open_job: MakeJob, monkeypat
     assert len(trained) == len(set(trained)) > 0
     assert report.search.epochs == len(trained)
     assert min(point.size_bytes for point in report.search.front) == chosen.size_bytes
+    # Students of the size of the first cut were tried beside it.
+    ways = {point.made_by[0].partition(" ")[0].rstrip(",") for point in report.search.front if point.epochs}
+    assert ways >= {"prune", "distill"}
     # Where the target reads them, weights of 4 bits make it smaller yet.
     assert "4 bits in" in chosen.name
     again = pipeline.run(job)
