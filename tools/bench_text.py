@@ -129,7 +129,7 @@ def main() -> None:
         help="let the teacher answer other texts, too: the archive's, or sentences of IMDB reviews",
     )
     parser.add_argument("--out", type=Path, default=Path(".cache/bench_text"))
-    parser.add_argument("--profile", default="mobile-cpu")
+    parser.add_argument("--profile", default=str(Path(__file__).with_name("constant.toml")))
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--first-seed", type=int, default=0)
     parser.add_argument(

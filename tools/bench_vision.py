@@ -120,7 +120,7 @@ def main() -> None:
     """Run every seed; print the table so far after each."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=Path, default=Path(".cache/bench_vision"))
-    parser.add_argument("--profile", default="mobile-cpu")
+    parser.add_argument("--profile", default=str(Path(__file__).with_name("constant.toml")))
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--first-seed", type=int, default=0)
     parser.add_argument("--no-scratch", action="store_true", help="leave out the arm that trains from scratch")
@@ -139,7 +139,7 @@ def main() -> None:
             data=data,
             profile=load_profile(arguments.profile, arguments.overrides),
             task=make_task(TASK),
-            out=out / f"{arguments.profile}-seed-{seed}",
+            out=out / f"{Path(arguments.profile).stem}-seed-{seed}",
             seed=seed,
             quick=arguments.smoke,
             control=("run",),
@@ -162,7 +162,7 @@ def main() -> None:
         )
         if not arguments.no_scratch:
             rows[-1]["scratch"] = known(from_scratch(job).record.score)
-        remember(out / f"{arguments.profile}-seeds.json", seed, rows[-1])
+        remember(out / f"{Path(arguments.profile).stem}-seeds.json", seed, rows[-1])
         print(f"\nafter {len(rows)} of {arguments.seeds} seeds (mean ± standard error):")
         print("\n".join(f"| {key} | {mean([row[key] for row in rows])} |" for key in rows[0]), flush=True)
 

@@ -1,6 +1,6 @@
 """Finished runs of ``bench_text.py``: paired with their controls, and timed once more while the machine is idle.
 
-    python tools/compare_text.py .cache/bench_text mobile-cpu-seed-0 mobile-cpu-seed-1 mobile-cpu-seed-2
+    python tools/compare_text.py .cache/bench_text constant-seed-0 constant-seed-1 constant-seed-2
     python tools/compare_text.py .cache/bench_mpnet taught-seed-0
 
 For a run whose arms had a core each. For every stage that has a control: the difference on the test sentences, and

@@ -36,7 +36,7 @@ def test_a_folder_goes_through_all_stages() -> None:
     assert "spearman" in done.output
     # The trained folder says itself what it is.
     epochs = [f"{stage}.train.epochs=1" for stage in ("distill", "prune", "quantize")]
-    short = settings("distill.layers=2", "export.dynamic=false", "budget.score_drop=1", *epochs)
+    short = settings("distill.layers=2", "prune.ratio=0.5", "export.dynamic=false", "budget.score_drop=1", *epochs)
     more = ["--unlabeled", encoders.write_rows(Path("more.jsonl"), encoders.alike(40, 9))]
     done = compress("run", "--profile", "mobile-cpu", "teacher", *typed, *more, *short, "--out", "run")
     assert done.exit_code == 0, done.output
