@@ -80,6 +80,21 @@ class Judge:
 
         return min(files, key=lacks)
 
+    def lacking(self, files: Sequence[Node]) -> str:
+        """What the nearest file lacks where none meets the goals; empty where one does."""
+        if not files or self.best(files) is not None:
+            return ""
+        nearest = self.nearest(files)
+        record = nearest.measured
+        drop = f"score_drop = {self.drop(record):.4f} of {self.goals.score_drop or 0:g}"
+        missed = [drop] if self.spare(record) < 0 else []
+        missed += [
+            f"{check.name} = {check.value:.4g} of {check.limit:g}"
+            for check in budget_checks(self.goals, [self.reference, record])
+            if check.met is False and check.name != "score_drop"
+        ]
+        return f"no file meets the goals; {nearest.name} comes nearest, with {' and '.join(missed)}"
+
 
 def front_of(files: Sequence[Node]) -> set[str]:
     """The names of those that no other file beats: none is as good in size, latency and score and better in one."""

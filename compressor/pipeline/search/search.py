@@ -123,7 +123,7 @@ def _report(work: Work, judge: Judge, moves: Moves, own: float, chosen: Node | N
         epochs=work.epochs,
         seconds={name: round(value, 1) for name, value in (*work.seconds.items(), ("search", own))},
         front=[_point(file, judge, file.name in front, file is chosen, job.out) for file in moves.files],
-        notes=[*search_notes(job), *moves.notes],
+        notes=[*search_notes(job), *moves.notes, *filter(None, [judge.lacking(moves.files)])],
     )
 
 

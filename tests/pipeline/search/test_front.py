@@ -77,6 +77,9 @@ def test_with_a_probability_the_error_counts() -> None:
 def test_the_nearest_where_none_does() -> None:
     assert judge(score_drop=0.0001).nearest(FILES).name == "large"
     assert judge(score_drop=0.01, size_mb=0.00005).nearest(FILES).name == "tiny"
+    said = judge(score_drop=0.01, size_mb=0.00005).lacking(FILES)
+    assert said.endswith("tiny comes nearest, with score_drop = 0.0300 of 0.01 and size_mb = 0.0001 of 5e-05")
+    assert judge(score_drop=0.01).lacking(FILES) == judge(score_drop=0.01).lacking([]) == ""
 
 
 def test_without_a_clock_arithmetic_is_the_cost() -> None:
