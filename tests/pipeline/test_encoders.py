@@ -51,6 +51,10 @@ VISION = {
 WIDTHS = {"distilbert": "dim"}
 
 
+# Its attention is three times as large a graph, and read and pruned in other tests as well.
+SLOW = ("deberta-v2",)
+
+
 @dataclass
 class Chain:
     """A model on its way, each form saved and read back before the next stage has it."""
@@ -89,7 +93,10 @@ def agrees(chain: Chain, quantized: Form) -> None:
             np.testing.assert_allclose(runner.infer(arrays_of(inputs)), expected, rtol=0, atol=0.1 * expected.std())
 
 
-@pytest.mark.parametrize("kind", encoders.KINDS)
+@pytest.mark.parametrize(
+    "kind",
+    [pytest.param(kind, marks=[pytest.mark.slow] if kind in SLOW else []) for kind in encoders.KINDS],
+)
 def test_text(kind: str, tmp_path: Path) -> None:
     model = load_file(encoders.encoder_folder(tmp_path / "model", kind))
     data = load_data(str(encoders.sentence_folder(tmp_path / "data", 64, 32)), classes=model.info.classes)
@@ -126,6 +133,7 @@ def test_sentence_embeddings(tmp_path: Path) -> None:
     through_all_stages(model, data, tmp_path, task, PRUNE, Quantize(train=SHORT))
 
 
+@pytest.mark.slow
 def test_weights_of_four_bits(tmp_path: Path) -> None:
     model = load_file(encoders.encoder_folder(tmp_path / "model", "mpnet"))
     data = load_data(str(encoders.sentence_folder(tmp_path / "data", 64, 32)), classes=model.info.classes)

@@ -107,7 +107,14 @@ def run(name: str, folder: Path) -> None:
     )
 
 
-@pytest.fixture(scope="session", params=list(NETS))
+# Depthwise convolutions take minutes to train; a quick row of the zoo has some in every session.
+SLOW = ("mobilenet_v2",)
+
+
+@pytest.fixture(
+    scope="session",
+    params=[pytest.param(name, marks=[pytest.mark.slow] if name in SLOW else []) for name in NETS],
+)
 def done(request: pytest.FixtureRequest) -> Done:
     """Each network once for this very code, by whichever process comes first; kept for the tests of latency."""
     kept = Path(request.config.cache.mkdir("networks"))  # type: ignore[union-attr]
