@@ -107,7 +107,7 @@ def run(name: str, folder: Path) -> None:
     )
 
 
-# Depthwise convolutions take minutes to train; a quick row of the zoo has some in every session.
+# Depthwise convolutions take minutes to train; the zoo puts every such network through the same.
 SLOW = ("mobilenet_v2",)
 
 
