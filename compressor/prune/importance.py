@@ -130,8 +130,8 @@ def importance_of(tensor: Tensor, importance: Importance) -> Tensor:
 
     ``taylor`` and ``kd-taylor``: |weight * gradient|, the first-order change of the loss without it (Molchanov et
     al. 2019, https://arxiv.org/abs/1906.10771). ``fisher``: weight² times the squared gradients. ``hessian``: half of
-    weight² times the Hessian's diagonal, the second-order change (LeCun et al. 1989, Optimal Brain Damage); below 0
-    where the loss would fall.
+    weight² times the Hessian's diagonal, the second-order change (LeCun et al. 1989, Optimal Brain Damage), whichever
+    way: of an estimate the lowest below 0 are those that are least known.
     """
     if importance not in BY_GRADIENTS:
         return tensor.detach().square().float()
@@ -139,7 +139,7 @@ def importance_of(tensor: Tensor, importance: Importance) -> Tensor:
     if importance == "fisher":
         return (tensor.detach().square() * tensor.grad).float()
     if importance == "hessian":
-        return (tensor.detach().square() * tensor.grad / 2).float()
+        return (tensor.detach().square() * tensor.grad.abs() / 2).float()
     return (tensor.detach() * tensor.grad).abs().float()
 
 

@@ -14,7 +14,7 @@ class PruneReport:
         after: The same, after.
         kept: Layers that were left alone, with the reason.
         stays: By a weight's name which of its layer's outputs it still makes, where it lost some.
-        lost: What the channels that went count by the ranking, summed; of heads and neurons it isn't kept.
+        lost: What the channels that went count by the ranking, in all tensors together; None of heads and neurons.
     """
 
     before: dict[str, int]

@@ -45,7 +45,7 @@ class Part:
 
     Args:
         about: What is known of it before it is measured.
-        make: The changed copy, with what is known of it then; without ``None`` for the copy where nothing changes.
+        make: The changed copy, None where nothing changes, and what is known of it then.
     """
 
     about: Sensitivity
@@ -238,6 +238,7 @@ def _cut(
 
 def _roundings(module: nn.Module, ctx: RunContext, quantize: Quantize) -> list[Part]:
     longest = ctx.data.tokenizer.max_length if ctx.data.tokenizer else None
+    # As they are: activations that become ReLU need training.
     graph = captured(copy_of(module).cpu(), ctx.task.example_inputs(ctx.data, EXAMPLES), longest, "keep")
     bits: WeightBits = bits_here(ctx.target) if quantize.weight_bits == "auto" else quantize.weight_bits
     spec = place(graph, ctx.target, quantize.skip, bits)

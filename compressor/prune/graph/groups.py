@@ -112,7 +112,7 @@ class Ranking:
         counts = [_least(group, len(group.roots) * (1 - ratio), round_to) for group in groups]
         if scope == "global" and groups:
             # Those of LAMP are made to be compared as they are.
-            scales = [1.0 if self._importance == "lamp" else max(np.abs(one).mean(), 1e-30) for one in scores]
+            scales = [1.0 if self._importance == "lamp" else max(one.mean(), 1e-30) for one in scores]
             relative = [values / scale for values, scale in zip(scores, scales, strict=True)]
             counts = _over_all(groups, relative, ratio, round_to)
         for group, values, count in zip(groups, scores, counts, strict=True):
@@ -120,9 +120,13 @@ class Ranking:
         return gone[self._trace.labels.roots(np.arange(len(gone)))]
 
     def lost(self, groups: list[Group], gone: Mask) -> float:
-        """What the channels that go count, summed: how much the ranking says that they are missed."""
-        scores = self._scores(groups)
-        return sum((float(values[gone[g.roots]].sum()) for g, values in zip(groups, scores, strict=True)), 0.0)
+        """How much the ranking says that the channels that go are missed: what they count, in every tensor they lie in.
+
+        A ranking needs the mean over these tensors, a change of the loss is their sum.
+        """
+        _, places = self._sums(self._values)
+        counted = [values * places[group.roots] for group, values in zip(groups, self._scores(groups), strict=True)]
+        return sum((float(one[gone[group.roots]].sum()) for group, one in zip(groups, counted, strict=True)), 0.0)
 
     def _scores(self, groups: list[Group]) -> list[npt.NDArray[np.float64]]:
         if self._importance == "random":
@@ -134,14 +138,20 @@ class Ranking:
         return [plain[group.roots] if np.isnan(scales[group.roots]).any() else scales[group.roots] for group in groups]
 
     def _means(self, entries: list[tuple[Ids, npt.NDArray[np.float64]]]) -> npt.NDArray[np.float64]:
+        total, count = self._sums(entries)
+        with np.errstate(invalid="ignore"):
+            return total / count
+
+    def _sums(
+        self, entries: list[tuple[Ids, npt.NDArray[np.float64]]]
+    ) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
         size = len(self._trace.labels.parents)
         total, count = np.zeros(size), np.zeros(size)
         for axis, values in entries:
             roots = self._trace.labels.roots(axis)
             np.add.at(total, roots, values)
             count[np.unique(roots)] += 1
-        with np.errstate(invalid="ignore"):
-            return total / count
+        return total, count
 
 
 def _along(values: Tensor, axis: int) -> npt.NDArray[np.float64]:
