@@ -165,7 +165,7 @@ def test_rankings_by_a_loss_keep_what_it_feels(importance: Importance, tmp_path:
     unread, read = counted[::2], counted[1::2]
     if importance == "hessian":
         # An estimate: the other weights' share in it is 0 on average alone, with its sign.
-        signed = (layer.weight.square() * layer.weight.grad).sum((1, 2, 3)).abs()
+        signed = (layer.weight.detach().square() * layer.weight.grad).sum((1, 2, 3)).abs()
         assert float(signed[::2].mean()) < float(signed[1::2].mean()) / 2
     else:
         assert float(unread.max()) == 0.0 < float(read.min())

@@ -121,7 +121,8 @@ def groups_in(module: nn.Module, ctx: RunContext, skip: Sequence[str] = ()) -> l
     """Layers that lose channels together, and of a transformer its attention and feed-forwards, each by itself."""
     inputs = tuple(tensor.to(ctx.device) for tensor in ctx.task.example_inputs(ctx.data, 2))
     if is_transformer(module, inputs):
-        found = [(block.path,) for block in attentions(module)] + [(pair.first,) for pair in feed_forwards(module)]
+        paths = [block.path for block in attentions(module)] + [pair.first for pair in feed_forwards(module)]
+        found: list[tuple[str, ...]] = [(path,) for path in paths]
     else:
         found = coupled_layers(module, inputs)
     return [
