@@ -146,6 +146,26 @@ class FrontPoint(_Record):
     sha256: str = Field(description="of that file")
 
 
+class Sensitivity(_Record):
+    """What the score loses by one part of a network alone, without training, on samples of the validation split.
+
+    Either channels that only leave together, at one ratio, or the weights and activations of one layer in int8. What
+    wasn't measured has no drop, and a reason.
+    """
+
+    name: str = Field(description="the layer, or the first of those whose channels leave together")
+    kind: Literal["channels", "precision"]
+    layers: list[str] = Field(default_factory=list, description="all layers that lose channels, or are rounded")
+    ratio: float | None = Field(default=None, description="of channels removed, before they are rounded to a multiple")
+    drop: float | None = Field(default=None, description="the whole network's score minus this one's, paired")
+    stderr: float | None = None
+    predicted: float | None = Field(default=None, description="what went counts by the ranking, summed")
+    params: int | None = Field(default=None, description="parameters fewer; of precision: that became integers")
+    macs: int | None = Field(default=None, description="multiply-accumulates fewer")
+    samples: int = 0
+    reason: str = ""
+
+
 class Search(_Record):
     """What a search did to find the run's stages."""
 
@@ -157,6 +177,9 @@ class Search(_Record):
     seconds: dict[str, float] = Field(description="training, measuring, and the search's own")
     front: list[FrontPoint] = Field(default_factory=list, description="every point, in the order of measuring")
     notes: list[str] = Field(default_factory=list)
+    sensitivity: list[Sensitivity] = Field(
+        default_factory=list, description="of the network that the search began with, part by part"
+    )
 
 
 class Report(_Record):

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from compressor.errors import PlanError
 from compressor.prune.graph.cut import CONVOLUTIONS, PARAMETRIZED, stays
 from compressor.prune.graph.follow import Followed, cut_to
-from compressor.prune.graph.groups import Mask, Ranking
+from compressor.prune.graph.groups import Mask, Ranking, groups_of
 from compressor.prune.graph.labels import Axis, Ids
 from compressor.prune.graph.trace import OUTPUTS, Trace
 from compressor.prune.graph.tracing import traced
@@ -40,7 +40,7 @@ def prune_channels(
     fewer: each such layer is in the report with its reason.
 
     Args:
-        module: Pruned in place; gradients are needed first for ``importance="taylor"``.
+        module: Pruned in place; ``measure_gradients`` comes first for a ranking by a loss.
         example_inputs: One call's inputs, on the module's device.
         ratio: Removed of each layer's channels, 0 < ratio < 1.
         importance: How channels are ranked, or what ``worth_to_readers`` found.
@@ -69,9 +69,10 @@ def prune_channels(
     for parameter in module.parameters():
         parameter.grad = None
     gone = gone[trace.labels.roots(np.arange(len(gone)))]
+    lost = ranking.lost(groups_of(trace), gone)
     after = _channels(module, trace, gone)
     kept = _kept(module, trace, gone, before, after, round_to)
-    return PruneReport(before, after, kept, _staying(module, trace, gone))
+    return PruneReport(before, after, kept, _staying(module, trace, gone), lost)
 
 
 def _rows(module: nn.Module, name: str, axes: tuple[Axis, ...]) -> Axis:
@@ -208,6 +209,30 @@ def followed(module: nn.Module, otherwise: str) -> Iterator[None]:
             f"{type(module).__name__} can't be pruned: its graph can't be followed ({type(error).__name__}: {error})",
             f"--without prune, or {otherwise}",
         ) from error
+
+
+def coupled_layers(module: nn.Module, example_inputs: tuple[Tensor, ...]) -> list[tuple[str, ...]]:
+    """Layers whose channels can go, those together whose channels only leave together, in the network's order.
+
+    Args:
+        module: Left untouched.
+        example_inputs: One call's inputs, on the module's device.
+
+    Raises:
+        PlanError: The network can't be called with these inputs.
+    """
+    with followed(module, "--without prune"):
+        trace = traced(module, example_inputs)
+    written = {name: set(trace.labels.roots(axis).tolist()) for name, axis in _written(module, trace).items()}
+    found: list[set[str]] = []
+    for group in groups_of(trace):
+        roots = set(group.roots.tolist())
+        names = {name for name, own in written.items() if own & roots}
+        # A layer whose channels lie in several groups joins them: it is left alone or cut as a whole.
+        joined = [other for other in found if other & names]
+        found = [other for other in found if not other & names] + [names.union(*joined)]
+    ordered = [tuple(name for name in written if name in names) for names in found if names]
+    return sorted(ordered, key=lambda names: list(written).index(names[0]))
 
 
 def output_layers(module: nn.Module, example_inputs: tuple[Tensor, ...]) -> list[str]:

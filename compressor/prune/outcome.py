@@ -14,12 +14,14 @@ class PruneReport:
         after: The same, after.
         kept: Layers that were left alone, with the reason.
         stays: By a weight's name which of its layer's outputs it still makes, where it lost some.
+        lost: What the channels that went count by the ranking, in all tensors together; None of heads and neurons.
     """
 
     before: dict[str, int]
     after: dict[str, int]
     kept: dict[str, str] = field(default_factory=dict)
     stays: dict[str, Tensor] = field(default_factory=dict)
+    lost: float | None = None
 
     @property
     def removed(self) -> dict[str, int]:

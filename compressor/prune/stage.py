@@ -14,7 +14,7 @@ from compressor.models import ModelInfo, TorchModel
 from compressor.prune.budget import BY_CLOCK, PruneBudget, check_measurable, find_ratio
 from compressor.prune.channels import prune_channels
 from compressor.prune.configuration import narrowed, width_step
-from compressor.prune.importance import Importance, accumulate_gradients
+from compressor.prune.importance import Importance, measure_gradients
 from compressor.prune.outcome import PruneReport
 from compressor.prune.reconstruction import second_moments
 from compressor.prune.refit import SAMPLES, forward_on, refit, worth_to_readers
@@ -57,8 +57,10 @@ class Prune(Stage):
     )
     importance: Importance = Field(
         default="magnitude",
-        description="which channels go first; 'reconstruction' takes those whose loss the layers that read them feel "
-        "least, and fits these to fewer: for little or foreign data; random is the control",
+        description="which channels go first: by weights alone ('magnitude', 'bn-scale', 'lamp', which compares layers "
+        "where scope is 'global'), by the labels' loss ('taylor' to first order, 'fisher' and 'hessian' to second) or "
+        "the teachers' ('kd-taylor'); 'reconstruction' takes those whose loss the layers that read them feel least, "
+        "and fits these to fewer: for little or foreign data; random is the control",
     )
     scope: Literal["local", "global"] = Field(
         default="local", description="the ratio holds in every layer, or over all layers together"
@@ -185,8 +187,7 @@ class Prune(Stage):
             # Equal shares of what remains compound to the whole ratio.
             return share if step is None else 1 - (1 - share) ** (1 / self.steps)
 
-        if self.importance == "taylor":
-            accumulate_gradients(module, ctx)
+        measure_gradients(module, self.importance, ctx, self.kd)
         if not is_transformer(module, inputs):
             if self.width:
                 raise PlanError(f"prune.width is for transformers: {type(module).__name__} is none", HINT)

@@ -79,14 +79,14 @@ def prune_blocks(
     al. 2019 (https://arxiv.org/abs/1910.06360) for both.
 
     Args:
-        module: Pruned in place; gradients are needed first for ``importance="taylor"``.
+        module: Pruned in place; ``measure_gradients`` comes first for a ranking by a loss.
         heads: Share removed of each block's heads, 0 to 1; at least one head stays. Where query heads share a
             key/value head, it goes with all of them.
         neurons: Share removed of each feed-forward's neurons, and of the gate that they are multiplied with.
         importance: ``magnitude`` is the L2 norm of what belongs to a head or neuron, ``taylor`` the sum of
-            ``|weight * gradient|`` over it, ``random`` the control. Of all ``readers``' ``second_moments`` (in a
-            profile ``reconstruction``) those stay without which a reader's outputs change least, and its weights
-            are fitted to them.
+            ``|weight * gradient|`` over it, and so those by other losses, ``random`` the control. Of all ``readers``'
+            ``second_moments`` (in a profile ``reconstruction``) those stay without which a reader's outputs change
+            least, and its weights are fitted to them.
         round_to: Neurons that stay are a multiple of this.
         ignored: Paths; blocks under them are left alone.
         seed: Of the random ranking.
@@ -94,8 +94,7 @@ def prune_blocks(
     Raises:
         PlanError: The ranking is one for convolutional networks.
     """
-    if importance == "bn-scale":
-        raise PlanError("prune.importance = 'bn-scale': a transformer has no BatchNorm", "magnitude, or taylor")
+    refuse_for_transformers(importance)
     rank = _ranking(module, importance, seed)
     before: dict[str, int] = {}
     kept: dict[str, str] = {}
@@ -123,6 +122,20 @@ def prune_blocks(
     after = {block.path: block.heads for block in attentions(module) if block.path in before}
     after |= {pair.first: pair.neurons for pair in feed_forwards(module) if pair.first in before}
     return PruneReport(before, after, kept)
+
+
+def refuse_for_transformers(importance: Importance | Mapping[str, Tensor]) -> None:
+    """Refuse the rankings that say nothing of heads, neurons or a stream's channels.
+
+    Raises:
+        PlanError: It is one of those.
+    """
+    why = {
+        "bn-scale": "a transformer has no BatchNorm",
+        "lamp": "it compares layers, and of a transformer each block loses the same share; within one it is magnitude",
+    }
+    if isinstance(importance, str) and importance in why:
+        raise PlanError(f"prune.importance = '{importance}': {why[importance]}", "magnitude, or taylor")
 
 
 def _ranking(

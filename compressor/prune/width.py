@@ -10,7 +10,7 @@ from compressor.errors import PlanError
 from compressor.prune.channels import Coupled, Couplings, followed, output_layers
 from compressor.prune.importance import Importance, importance_of
 from compressor.prune.outcome import PruneReport
-from compressor.prune.transformers import linear_at, taken
+from compressor.prune.transformers import linear_at, refuse_for_transformers, taken
 
 STREAM = "residual stream"
 # Of ELECTRA and DeBERTa: there only while the embeddings have another width than the stream.
@@ -39,12 +39,12 @@ def prune_width(
     (https://arxiv.org/abs/2310.06694) prune one mask of them for all layers.
 
     Args:
-        module: Pruned in place. For ``importance="taylor"`` gradients are needed first; they stay, narrowed with their
-            tensors, for whoever prunes next.
+        module: Pruned in place. For a ranking by a loss ``measure_gradients`` comes first; what it left stays,
+            narrowed with its tensors, for whoever prunes next.
         example_inputs: One call's inputs, on the module's device.
         share: Removed of the channels, 0 to 1.
         importance: What a channel counts is summed over all tensors that have it: squares for ``magnitude``,
-            ``|weight * gradient|`` for ``taylor``; ``random`` is the control.
+            ``|weight * gradient|`` for ``taylor``, and so those by other losses; ``random`` is the control.
         round_to: Channels that stay are a multiple of this.
         seed: Of the random ranking.
 
@@ -55,8 +55,7 @@ def prune_width(
         PlanError: A ranking for convolutional networks; a network without attention whose heads have a size of their
             own, with several widths, or whose outputs are the stream itself.
     """
-    if importance == "bn-scale":
-        raise PlanError("prune.importance = 'bn-scale': a transformer has no BatchNorm", "magnitude, or taylor")
+    refuse_for_transformers(importance)
     with followed(module, HINT):
         stream, head = _spaces(module, example_inputs)
         count = kept_width(module, stream.size, share, round_to)

@@ -9,6 +9,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from compressor.report import BudgetCheck, Report, StageRecord
 from compressor.report_html.front import front_plots, front_rows
 from compressor.report_html.plot import Point, scatter
+from compressor.report_html.sensitivity import sensitivity_rows
 
 __all__ = ["write_html"]
 
@@ -34,6 +35,7 @@ def write_html(report: Report, path: Path) -> None:
         plots=_plots(report),
         front=front_plots(report),
         points=front_rows(report),
+        sensitivity=sensitivity_rows(report),
         headline=_headline(report),
         budget=[_budget(check) for check in report.budget],
         recall=_recall(report),

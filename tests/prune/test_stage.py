@@ -11,6 +11,7 @@ from pydantic import ValidationError
 from torch import nn
 
 from compressor.blocks import attentions, feed_forwards
+from compressor.context import Teacher
 from compressor.copies import copy_of
 from compressor.distill import KdSettings
 from compressor.distill.objective import labels_only
@@ -113,7 +114,7 @@ def narrow(path: Path, stage: Prune) -> tuple[TorchModel, list[str]]:
     return result.model, result.notes
 
 
-@pytest.mark.parametrize("importance", ["magnitude", "taylor", "random"])
+@pytest.mark.parametrize("importance", ["magnitude", "taylor", "fisher", "hessian", "random"])
 def test_a_narrower_encoder_learns_from_the_wider_ones_states(tmp_path: Path, importance: str) -> None:
     term = {"loss": "hidden_states"}
     kd = KdSettings(terms=[term])
@@ -125,6 +126,20 @@ def test_a_narrower_encoder_learns_from_the_wider_ones_states(tmp_path: Path, im
     assert model.info.factory is not None
     assert model.info.factory.arguments["config"]["hidden_size"] == 24
     small_texts.answers(model, small_texts.inputs_of(model))
+
+
+def test_an_encoder_is_ranked_by_what_another_teaches_it(tmp_path: Path) -> None:
+    model = small_texts.encoder("bert")
+    ctx = small_texts.text_context(tmp_path, model, small_texts.sentence_data(model))
+    stage = Prune(ratio=0.5, importance="kd-taylor", train=ONCE)
+    with pytest.raises(PlanError, match="the network answers as its teachers do"):
+        stage.rehearse(model, ctx)
+    other = copy_of(model.module)
+    with torch.no_grad():
+        for parameter in other.parameters():
+            parameter.add_(0.1 * torch.randn_like(parameter))
+    taught = replace(ctx, teachers=(Teacher(replace(model, module=other)),))
+    assert any("can lose channels" in note for note in stage.rehearse(model, taught).notes)
 
 
 @pytest.mark.parametrize("steps", [1, 2])

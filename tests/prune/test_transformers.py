@@ -201,3 +201,5 @@ def test_only_transformers_and_their_rankings() -> None:
     assert not is_transformer(plain, (torch.randn(1, 3, 3, 3),))
     with pytest.raises(PlanError, match="a transformer has no BatchNorm"):
         prune_blocks(network("bert")[0], heads=0.5, neurons=0.5, importance="bn-scale")
+    with pytest.raises(PlanError, match="'lamp': it compares layers"):
+        prune_blocks(network("bert")[0], heads=0.5, neurons=0.5, importance="lamp")

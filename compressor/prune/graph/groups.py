@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from compressor.prune.graph.labels import Ids
 from compressor.prune.graph.trace import Trace, named_tensors
-from compressor.prune.importance import Importance, importance_of
+from compressor.prune.importance import BY_GRADIENTS, Importance, importance_of, lamp
 
 HIGHEST_PER_GROUP = 0.9
 Mask = npt.NDArray[np.bool_]
@@ -67,7 +67,10 @@ class Ranking:
 
     - ``magnitude``: squared weights of a channel, the mean over all coupled layers (https://arxiv.org/abs/1608.08710);
     - ``taylor``: ``|weight * gradient|``, the first-order change of the loss (https://arxiv.org/abs/1906.10771);
+    - ``kd-taylor``, ``fisher``, ``hessian``: the same of the teachers' loss, or to second order: ``importance_of``;
     - ``bn-scale``: BatchNorm's gamma (https://arxiv.org/abs/1708.06519), magnitude where a group has none;
+    - ``lamp``: squared weights over those of the layer's larger channels, which layers can be compared by
+      (https://arxiv.org/abs/2010.07611); within one layer that is magnitude;
     - ``random``: the control;
     - a mapping from weights' names: what each of their inputs counts, magnitude where nothing of a group is in it.
     """
@@ -84,10 +87,10 @@ class Ranking:
             if isinstance(child, nn.modules.batchnorm._BatchNorm)  # noqa: SLF001 - no public name for all of them
         }
         tensors = named_tensors(module)
-        by: Importance = "taylor" if importance == "taylor" else "magnitude"
+        by: Importance = importance if isinstance(importance, str) and importance in BY_GRADIENTS else "magnitude"
         for name, axes in trace.tensors.items():
             tensor = tensors[name]
-            if not isinstance(tensor, nn.Parameter) or (by == "taylor" and tensor.grad is None):
+            if not isinstance(tensor, nn.Parameter) or (by in BY_GRADIENTS and tensor.grad is None):
                 continue
             for at, axis in enumerate(axes):
                 if isinstance(axis, np.ndarray):
@@ -96,6 +99,9 @@ class Ranking:
                     if isinstance(importance, Mapping):
                         if at == 1 and name in importance:
                             self._scales.append((axis, importance[name].double().cpu().numpy()))
+                    elif importance == "lamp":
+                        if tensor.dim() > 1:
+                            self._scales.append((axis, lamp(values)))
                     elif name in norms:
                         self._scales.append((axis, values))
 
@@ -105,29 +111,47 @@ class Ranking:
         scores = self._scores(groups)
         counts = [_least(group, len(group.roots) * (1 - ratio), round_to) for group in groups]
         if scope == "global" and groups:
-            counts = _over_all(groups, scores, ratio, round_to)
+            # Those of LAMP are made to be compared as they are.
+            scales = [1.0 if self._importance == "lamp" else max(one.mean(), 1e-30) for one in scores]
+            relative = [values / scale for values, scale in zip(scores, scales, strict=True)]
+            counts = _over_all(groups, relative, ratio, round_to)
         for group, values, count in zip(groups, scores, counts, strict=True):
             gone[group.roots[np.argsort(values, kind="stable")[: len(group.roots) - count]]] = True
         return gone[self._trace.labels.roots(np.arange(len(gone)))]
+
+    def lost(self, groups: list[Group], gone: Mask) -> float:
+        """How much the ranking says that the channels that go are missed: what they count, in every tensor they lie in.
+
+        A ranking needs the mean over these tensors, a change of the loss is their sum.
+        """
+        _, places = self._sums(self._values)
+        counted = [values * places[group.roots] for group, values in zip(groups, self._scores(groups), strict=True)]
+        return sum((float(one[gone[group.roots]].sum()) for group, one in zip(groups, counted, strict=True)), 0.0)
 
     def _scores(self, groups: list[Group]) -> list[npt.NDArray[np.float64]]:
         if self._importance == "random":
             chance = torch.Generator().manual_seed(self._seed)
             return [torch.rand(len(group.roots), generator=chance).numpy().astype(np.float64) for group in groups]
         plain = self._means(self._values)
-        by_scales = not isinstance(self._importance, str) or self._importance == "bn-scale"
+        by_scales = not isinstance(self._importance, str) or self._importance in ("bn-scale", "lamp")
         scales = self._means(self._scales) if by_scales else plain
         return [plain[group.roots] if np.isnan(scales[group.roots]).any() else scales[group.roots] for group in groups]
 
     def _means(self, entries: list[tuple[Ids, npt.NDArray[np.float64]]]) -> npt.NDArray[np.float64]:
+        total, count = self._sums(entries)
+        with np.errstate(invalid="ignore"):
+            return total / count
+
+    def _sums(
+        self, entries: list[tuple[Ids, npt.NDArray[np.float64]]]
+    ) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
         size = len(self._trace.labels.parents)
         total, count = np.zeros(size), np.zeros(size)
         for axis, values in entries:
             roots = self._trace.labels.roots(axis)
             np.add.at(total, roots, values)
             count[np.unique(roots)] += 1
-        with np.errstate(invalid="ignore"):
-            return total / count
+        return total, count
 
 
 def _along(values: Tensor, axis: int) -> npt.NDArray[np.float64]:
@@ -147,8 +171,8 @@ def _least(group: Group, wanted: float, round_to: int) -> int:
 
 
 def _over_all(groups: list[Group], scores: list[npt.NDArray[np.float64]], ratio: float, round_to: int) -> list[int]:
-    """How many sets of each group stay where all are ranked together, each by its group's mean."""
-    relative = np.concatenate([values / max(values.mean(), 1e-30) for values in scores])
+    """How many sets of each group stay where all are ranked together."""
+    relative = np.concatenate(scores)
     units = np.concatenate([np.full(len(group.roots), group.unit) for group in groups])
     owner = np.concatenate([np.full(len(group.roots), at) for at, group in enumerate(groups)])
     order = np.argsort(relative, kind="stable")
