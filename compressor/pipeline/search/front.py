@@ -64,8 +64,9 @@ class Judge:
         if not met:
             return None
         if self.objective == "score":
-            return min(met, key=lambda file: (file.measured.score_drop, self.cost(file.measured)))
-        return min(met, key=lambda file: (self.cost(file.measured), file.measured.score_drop))
+            return min(met, key=lambda file: (file.measured.score_drop, self.cost(file.measured), figures(file)))
+        # Of equal ones never one that another beats.
+        return min(met, key=lambda file: (self.cost(file.measured), file.measured.score_drop, figures(file)))
 
     def nearest(self, files: Sequence[Node]) -> Node:
         """Where none meets the goals, the one that lacks the least: of the score, then of what is limited beside it."""
@@ -100,14 +101,16 @@ def front_of(files: Sequence[Node]) -> set[str]:
     """The names of those that no other file beats: none is as good in size, latency and score and better in one."""
     found = set()
     for file in files:
-        own = _figures(file.measured)
-        others = [_figures(other.measured) for other in files if other is not file]
+        own = figures(file)
+        others = [figures(other) for other in files if other is not file]
         if not any(all(a <= b for a, b in zip(other, own, strict=True)) and other != own for other in others):
             found.add(file.name)
     return found
 
 
-def _figures(record: StageRecord) -> tuple[float, float, float]:
+def figures(file: Node) -> tuple[float, float, float]:
+    """Bytes, latency beside the reference's, and drop: all three are to be small."""
+    record = file.measured
     latency = record.latency_ms
     ratio = latency.p50 / (latency.reference_p50 or 1.0) if latency and latency.p50 is not None else 0.0
     return float(record.size_bytes or 0), ratio, float(record.score_drop or 0.0)

@@ -9,7 +9,7 @@ from shutil import copyfile
 from compressor.context import Progress, ShowProgress
 from compressor.digests import file_digest
 from compressor.distill.stage import Distill
-from compressor.errors import StageError
+from compressor.errors import PlanError, StageError
 from compressor.export.onnx import write_atomically
 from compressor.measure import Snapshot
 from compressor.pipeline.job import Job
@@ -17,15 +17,18 @@ from compressor.pipeline.search.foresight import place_of_search, search_notes
 from compressor.pipeline.search.front import Judge, front_of
 from compressor.pipeline.search.moves import Moves
 from compressor.pipeline.search.path import smallest
+from compressor.pipeline.search.sensitivity import sensitivity_of
 from compressor.pipeline.search.sides import Sides
 from compressor.pipeline.search.sized import best_of_size
 from compressor.pipeline.search.work import Node, Work
 from compressor.pipeline.summary import artifact_of
 from compressor.prune.stage import Prune
-from compressor.report import Artifact, FrontPoint, Search, StageRecord
+from compressor.report import Artifact, FrontPoint, Search, Sensitivity, StageRecord
 from compressor.stage import Stage
 
 BEST = "best"
+# Of what is only told: no choice hangs on it.
+SECONDS_OF_SENSITIVITY = 20.0
 
 
 @dataclass
@@ -35,6 +38,7 @@ class Searched:
     grown: Callable[[], None] = lambda: None
     report: Search | None = None
     best: Artifact | None = None
+    sensitivity: list[Sensitivity] = field(default_factory=list)
     stages: tuple[Stage, ...] = field(default=())
 
 
@@ -75,7 +79,7 @@ def search(job: Job, reference: Snapshot, progress: ShowProgress, searched: Sear
         return max(0.0, time.perf_counter() - begun - work.now)
 
     def found(file: Node) -> None:
-        searched.report = _report(work, judge, moves, own_seconds())
+        searched.report = _report(work, judge, moves, own_seconds(), searched)
         searched.best = _keep_best(judge, moves.files, job.out)
         progress(Progress("search", message=_so_far(judge, moves.files, file, seconds_left())))
         searched.grown()
@@ -85,6 +89,13 @@ def search(job: Job, reference: Snapshot, progress: ShowProgress, searched: Sear
     start = sides.reference()
     if start is None:
         raise StageError("; ".join(moves.notes), "--without the stage that fails")
+    if not moves.brief:
+        start_of_measuring = time.perf_counter()
+        try:
+            searched.sensitivity = sensitivity_of(job, job.model, seconds=SECONDS_OF_SENSITIVITY, progress=progress)
+        except PlanError as error:
+            moves.notes.append(f"what each part is to the score was not measured: {error.message}")
+        work.spent("measuring", time.perf_counter() - start_of_measuring)
     if judge.objective == "score":
         best_of_size(moves, start, sides.within)
     else:
@@ -92,7 +103,7 @@ def search(job: Job, reference: Snapshot, progress: ShowProgress, searched: Sear
     if not moves.files:
         raise StageError("search: no file could be made: " + "; ".join(moves.notes), "compress plan says more")
     chosen = judge.best(moves.files) or judge.nearest(moves.files)
-    searched.report = _report(work, judge, moves, own_seconds(), chosen)
+    searched.report = _report(work, judge, moves, own_seconds(), searched, chosen)
     searched.stages = chosen.stages
     searched.grown()
     return replace(job, profile=replace(job.profile, stages=chosen.stages))
@@ -113,7 +124,9 @@ def _forget(folder: Path) -> None:
         path.unlink() if path.is_file() else path.rmdir()
 
 
-def _report(work: Work, judge: Judge, moves: Moves, own: float, chosen: Node | None = None) -> Search:
+def _report(
+    work: Work, judge: Judge, moves: Moves, own: float, searched: Searched, chosen: Node | None = None
+) -> Search:
     front, job = front_of(moves.files), work.job
     return Search(
         objective=judge.objective,
@@ -123,6 +136,7 @@ def _report(work: Work, judge: Judge, moves: Moves, own: float, chosen: Node | N
         epochs=work.epochs,
         seconds={name: round(value, 1) for name, value in (*work.seconds.items(), ("search", own))},
         front=[_point(file, judge, file.name in front, file is chosen, job.out) for file in moves.files],
+        sensitivity=searched.sensitivity,
         notes=[*search_notes(job), *moves.notes, *filter(None, [judge.lacking(moves.files)])],
     )
 

@@ -157,10 +157,11 @@ class Work:
             for stage in stages:
                 form = stage.rehearse(form, replace(ctx, data=fitted(self.job.data, form.info))).model
             record = costs_of(form, ctx, self.reference if timed else None)
-        self._spent("measuring", time.perf_counter() - start)
+        self.spent("measuring", time.perf_counter() - start)
         return record
 
-    def _spent(self, what: str, seconds: float) -> None:
+    def spent(self, what: str, seconds: float) -> None:
+        """Count seconds of training or measuring that were spent just now."""
         self.seconds[what] += seconds
         self.now += seconds
 
