@@ -146,6 +146,22 @@ class FrontPoint(_Record):
     sha256: str = Field(description="of that file")
 
 
+class Baseline(_Record):
+    """What a simpler way found with as much training: the best file of it, on the validation split."""
+
+    name: str
+    made_by: list[str] = Field(description="the stages from the reference to it, in words")
+    size_bytes: int
+    latency_ms: float | None = None
+    reference_latency_ms: float | None = None
+    score_drop: float
+    score_drop_stderr: float | None = None
+    epochs: int = Field(description="of all its trainings")
+    meets: bool = Field(description="whether it meets every goal that could be measured")
+    artifact: str = Field(description="its file, relative to the report")
+    sha256: str = Field(description="of that file")
+
+
 class Search(_Record):
     """What a search did to find the run's stages."""
 
@@ -157,6 +173,7 @@ class Search(_Record):
     seconds: dict[str, float] = Field(description="training, measuring, and the search's own")
     front: list[FrontPoint] = Field(default_factory=list, description="every point, in the order of measuring")
     notes: list[str] = Field(default_factory=list)
+    baselines: list[Baseline] = Field(default_factory=list, description="what simpler ways found, for comparison")
 
 
 class Report(_Record):

@@ -1,5 +1,5 @@
 """Which stages a run goes through, where its profile leaves that to what the goals allow."""
 
-from compressor.pipeline.search.search import Searched, is_open, search
+from compressor.pipeline.search.search import Searched, begun, is_open, search
 
-__all__ = ["Searched", "is_open", "search"]
+__all__ = ["Searched", "begun", "is_open", "search"]
