@@ -6,13 +6,14 @@ from pathlib import Path
 from compressor.context import Progress, ShowProgress
 from compressor.measure import Snapshot
 from compressor.pipeline.job import Job
-from compressor.pipeline.search.moves import WHOLE, Moves
+from compressor.pipeline.search.moves import Moves
 from compressor.pipeline.search.random_cuts import random_cuts
+from compressor.pipeline.search.words import in_words
 from compressor.pipeline.search.work import Node, Work
+from compressor.prune.stage import Prune
 from compressor.report import Baseline
-from compressor.stage import Stage
 
-# Of each layer's channels, kept by a profile that searches for nothing.
+# Of each layer's channels, kept where the profile says no amount.
 HALF = 0.5
 
 
@@ -22,8 +23,8 @@ def baselines(
     progress: ShowProgress,
     searched: Moves,
     start: Node,
+    fixed: Prune,
     epochs: int,
-    in_words: Callable[[Stage], str],
 ) -> list[Baseline]:
     """What simpler ways find from the same start, each with files of its own; chosen by validation as the search's are.
 
@@ -33,8 +34,8 @@ def baselines(
         progress: Where reports go.
         searched: The search's own moves: its stages, its judge, and the time that is left.
         start: What the profile's stages before the searched one made.
+        fixed: The stage of a profile that searches for nothing.
         epochs: Of all of the search's trainings after that; so many has the random search, or what time allows.
-        in_words: Describes a stage.
 
     Returns:
         The fixed profile's row and the random search's; less where one made no file, which is noted.
@@ -64,14 +65,14 @@ def baselines(
         searched.notes += [f"{name}: {note}" for note in moves.notes]
         if moves.files:
             best = moves.judge.best(moves.files) or moves.judge.nearest(moves.files)
-            rows.append(_row(name, moves, best, work.epochs + start.epochs, in_words))
+            rows.append(_row(name, moves, best, work.epochs + start.epochs))
 
-    def fixed(moves: Moves, affordable: int) -> None:
-        node = moves.made(start, moves.cutting(HALF, affordable))
+    def as_told(moves: Moves, affordable: int) -> None:
+        node = moves.made(start, fixed) if affordable == fixed.train.epochs else None
         if node is not None:
             moves.finish(node)
 
-    arm("fixed profile", searched.epochs(WHOLE), fixed)
+    arm("fixed profile", fixed.train.epochs, as_told)
     arm("random search", epochs, lambda moves, affordable: random_cuts(moves, start, affordable, job.seed))
     return rows
 
@@ -83,7 +84,7 @@ def _affordable(work: Work, left: float, epochs: int) -> int:
     return max(0, min(epochs, int(left / (sum(work.seconds.values()) / work.epochs))))
 
 
-def _row(name: str, moves: Moves, file: Node, epochs: int, in_words: Callable[[Stage], str]) -> Baseline:
+def _row(name: str, moves: Moves, file: Node, epochs: int) -> Baseline:
     record = file.measured
     assert record.size_bytes is not None and record.score_drop is not None and record.artifact is not None
     return Baseline(

@@ -1,12 +1,17 @@
 """One process at a time searches in a folder: two would write over one another's stages."""
 
-import fcntl
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from compressor.errors import InputError
+
+try:
+    import fcntl
+except ImportError:
+    # Not on every system; there nothing is held.
+    fcntl = None  # type: ignore[assignment]
 
 LOCK = "lock"
 
@@ -21,7 +26,8 @@ def locked(folder: Path) -> Iterator[None]:
     folder.mkdir(parents=True, exist_ok=True)
     with (folder / LOCK).open("a+", encoding="utf-8") as file:
         try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            if fcntl is not None:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             file.seek(0)
             holder = file.read(20).strip()

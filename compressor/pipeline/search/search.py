@@ -9,21 +9,21 @@ from shutil import copyfile
 
 from compressor.context import Progress, ShowProgress
 from compressor.digests import file_digest
-from compressor.distill.stage import Distill
 from compressor.errors import PlanError, StageError
 from compressor.export.onnx import write_atomically
 from compressor.measure import Snapshot
 from compressor.pipeline.estimate import seconds_of_step
 from compressor.pipeline.job import Job
-from compressor.pipeline.search.baselines import baselines
+from compressor.pipeline.search.baselines import HALF, baselines
 from compressor.pipeline.search.front import Judge, check_reachable, front_of
 from compressor.pipeline.search.lock import LOCK, locked
-from compressor.pipeline.search.moves import SHORT, Moves
+from compressor.pipeline.search.moves import SHORT, WHOLE, Moves
 from compressor.pipeline.search.path import smallest
 from compressor.pipeline.search.sized import best_of_size
 from compressor.pipeline.search.space import space_of
 from compressor.pipeline.search.storage import Opened, open_study
 from compressor.pipeline.search.study import Study
+from compressor.pipeline.search.words import in_words
 from compressor.pipeline.search.work import Node, Work
 from compressor.pipeline.summary import artifact_of
 from compressor.prune.budget import HIGHEST
@@ -45,12 +45,16 @@ class Searched:
 
 
 def is_open(job: Job) -> bool:
-    """Whether a stage is left to what the goals allow: a prune stage without ratio and budget, in a run with goals."""
-    return bool(job.profile.budget.limits()) and _place(job.stages) is not None
+    """Whether a stage is left to what the goals allow: a prune stage without ratio and budget, in a run with goals.
+
+    A wider search looks for the amount of any prune stage.
+    """
+    return bool(job.profile.budget.limits()) and _place(job) is not None
 
 
-def _place(stages: tuple[Stage, ...]) -> int | None:
-    places = [place for place, stage in enumerate(stages) if isinstance(stage, Prune) and stage.is_open]
+def _place(job: Job) -> int | None:
+    prunes = [(place, stage) for place, stage in enumerate(job.stages) if isinstance(stage, Prune)]
+    places = [place for place, stage in prunes if stage.is_open or job.trials]
     # Of several the last one: what comes before it is done as it is told.
     return places[-1] if places else None
 
@@ -64,12 +68,11 @@ def begun(job: Job) -> Iterator[Opened | None]:
         MissingError: What the storage needs isn't installed.
         PlanError: The job asks for trials, and no stage is open.
     """
-    place = _place(job.stages)
-    if not is_open(job) or place is None:
+    if not is_open(job):
         if job.trials:
             raise PlanError(
-                "there is nothing to search: wanted goals, and a prune stage without ratio and budget",
-                "--max-drop 0.01, and a profile whose prune stage is told no amount",
+                "there is nothing to search: wanted goals, and a prune stage to meet them",
+                "--max-drop 0.01, and a profile that prunes",
             )
         yield None
         return
@@ -101,10 +104,11 @@ def search(
         PlanError: Not even the smallest network keeps the limits, or the time is too short for a single step.
         StageError: No file at all could be made.
     """
-    place = _place(job.stages)
+    place = _place(job)
     assert place is not None
-    prune, tail = job.stages[place], job.stages[place + 1 :]
-    assert isinstance(prune, Prune)
+    given, tail = job.stages[place], job.stages[place + 1 :]
+    assert isinstance(given, Prune)
+    prune = given.opened()
     began = time.perf_counter()
     work = Work(job, reference, progress)
     judge = Judge(job.profile.budget, work.reference.record)
@@ -135,20 +139,27 @@ def search(
     if judge.goals.limits().keys() - {"score_drop"}:
         least = work.trial(start, (moves.cutting(1 - HIGHEST, 1), *tail), timed=False)
         check_reachable(judge.goals, judge.reference, least)
+    fixed = moves.cutting(HALF, moves.epochs(WHOLE)) if given.is_open else given
+    if fixed is given:
+        # What a profile says that leaves nothing open: the wider search of it is to be no worse.
+        moves.file(start)
+        as_told = moves.made(start, given)
+        if as_told is not None:
+            moves.finish(as_told)
     (best_of_size if judge.objective == "score" else smallest)(moves, start)
     if not moves.files:
         raise StageError("search: no file could be made: " + "; ".join(moves.notes), "compress plan says more")
     if opened is not None:
         # Who searches wide wants to know what that was worth: half of the time is for what it is compared with.
         moves.seconds_left = lambda: seconds_left() - (hours or 0.0) * 3600 / 2
-        study = Study(opened, moves, space_of(job, prune), job.stages[:place], start, job.seed)
+        study = Study(opened, moves, space_of(job, job.stages[:place], prune), job.stages[:place], start, job.seed)
         study.search(job.trials)
         moves.seconds_left = seconds_left
     chosen = judge.best(moves.files) or judge.nearest(moves.files)
     searched.report = _report(work, judge, moves, own_seconds(), chosen)
     if opened is not None:
         searched.grown()
-        rows = baselines(job, reference, progress, moves, start, work.epochs - start.epochs, in_words)
+        rows = baselines(job, reference, progress, moves, start, fixed, work.epochs - start.epochs)
         searched.report = searched.report.model_copy(update={"baselines": rows, "notes": list(moves.notes)})
     searched.stages = chosen.stages
     searched.grown()
@@ -216,18 +227,6 @@ def _point(file: Node, judge: Judge, on_front: bool, chosen: bool, out: Path) ->
         artifact=_path(file, out).relative_to(out).as_posix(),
         sha256=file.content,
     )
-
-
-def in_words(stage: Stage) -> str:
-    """What a stage of a path does, in a few words."""
-    if isinstance(stage, Prune):
-        ranked = "" if stage.importance == "magnitude" else f" by {stage.importance}"
-        over_all = " of all layers together" if stage.scope == "global" else ""
-        return f"prune {stage.ratio:.0%}{over_all}{ranked}, {stage.train.epochs} epochs"
-    if isinstance(stage, Distill) and stage.student == "auto" and stage.budget.params is not None:
-        return f"distill into {stage.budget.params:.3g} of the parameters, {stage.train.epochs} epochs"
-    trains = getattr(stage, "train", None) is not None and getattr(stage, "qat", True)
-    return f"{stage.kind}, {stage.train.epochs} epochs" if trains else stage.kind  # type: ignore[attr-defined]
 
 
 def _path(file: Node, out: Path) -> Path:

@@ -22,9 +22,12 @@ MOST_CUTS = 3
 # Rankings that need nothing but the network and its data; what the profile sets is always among the choices.
 IMPORTANCES, SCOPES = ("magnitude", "taylor"), ("local", "global")
 ALPHAS, TEMPERATURES = (0.5, 0.9), (1.0, 4.0)
-# Of the reference's parameters, for a student to begin with in place of what the profile begins with.
-STUDENTS = (0.5, 0.25)
-AS_PROFILE = 1.0
+# What a chain begins with: what the profile has before its prune stage, the same without its students, or a student
+# of so much of the reference's parameters.
+AS_TOLD, REFERENCE = "as told", "reference"
+STUDENTS = {"student 0.5": 0.5, "student 0.25": 0.25}
+# All of that: a study of other choices is another study.
+CHOICES = (MOST_CUTS, HIGHEST, LARGEST, IMPORTANCES, SCOPES, ALPHAS, TEMPERATURES, AS_TOLD, REFERENCE, STUDENTS)
 Params = dict[str, Any]
 
 
@@ -33,14 +36,14 @@ class Space:
     """The choices of one search.
 
     Args:
-        starts: Shares of the reference's parameters for a student; 1 for what the profile begins with.
+        starts: ``AS_TOLD``, ``REFERENCE`` and keys of ``STUDENTS``.
         importances: Of ``Prune``.
         scopes: Of ``Prune``.
         alphas: Of ``KdSettings``.
         temperatures: Of ``KdSettings``.
     """
 
-    starts: tuple[float, ...]
+    starts: tuple[str, ...]
     importances: tuple[str, ...]
     scopes: tuple[str, ...]
     alphas: tuple[float, ...]
@@ -68,7 +71,7 @@ class Space:
         ratios = [stage.ratio or 0.0 for stage in file.stages if isinstance(stage, Prune)]
         keep = math.prod(1 - ratio for ratio in ratios)
         return {
-            "start": AS_PROFILE,
+            "start": AS_TOLD,
             "cuts": min(max(1, len(ratios)), MOST_CUTS),
             "keep": min(max(keep, 1 - HIGHEST), LARGEST),
             "importance": moves.prune.importance,
@@ -79,17 +82,19 @@ class Space:
         }
 
 
-def space_of(job: Job, prune: Prune) -> Space:
+def space_of(job: Job, before: tuple[Stage, ...], prune: Prune) -> Space:
     """What there is to choose for a job: students where smaller relatives exist, temperatures where there are classes.
 
     Args:
         job: Prepared.
-        prune: The stage that is searched.
+        before: The profile's stages before the searched one.
+        prune: The searched one.
     """
+    plain = (REFERENCE,) if any(isinstance(stage, Distill) for stage in before) else ()
     is_text = job.model.info.tokenizer is not None
     softened = TEMPERATURES if job.task.answers == "classes" else ()
     return Space(
-        starts=(AS_PROFILE, *(share for share in STUDENTS if _has_student(job, prune, share))),
+        starts=(AS_TOLD, *plain, *(name for name in STUDENTS if _has_student(job, prune, name))),
         importances=_with(prune.importance, IMPORTANCES),
         # A transformer's blocks are cut alike, whatever the scope.
         scopes=_with(prune.scope, () if is_text else SCOPES),
@@ -114,17 +119,19 @@ def chain(moves: Moves, params: Params) -> tuple[Prune | Recover, ...]:
     return (*cuts, Recover(train=train, kd=kd))
 
 
-def beginning(stages: tuple[Stage, ...], prune: Prune, share: float) -> tuple[Stage, ...]:
-    """The stages before the searched one, with a student of a share of the parameters in place of the profile's.
+def beginning(stages: tuple[Stage, ...], prune: Prune, start: str) -> tuple[Stage, ...]:
+    """The stages before the searched one, with another student in place of the profile's, or none.
 
     Args:
         stages: The profile's, before the searched one.
         prune: The searched one: where nothing is distilled, a student is trained as it says.
-        share: 1 leaves the stages as they are.
+        start: One of ``Space.starts``.
     """
-    if share == AS_PROFILE:
+    if start == AS_TOLD:
         return stages
-    asked = {"student": "auto", "layers": None, "budget": StudentBudget(params=share)}
+    if start == REFERENCE:
+        return tuple(stage for stage in stages if not isinstance(stage, Distill))
+    asked = {"student": "auto", "layers": None, "budget": StudentBudget(params=STUDENTS[start])}
     if not any(isinstance(stage, Distill) for stage in stages):
         stages = (Distill(train=prune.train, kd=prune.kd), *stages)
     return tuple(stage.model_copy(update=asked) if isinstance(stage, Distill) else stage for stage in stages)
@@ -134,11 +141,11 @@ def _with(own: Any, choices: tuple[Any, ...]) -> tuple[Any, ...]:
     return (own, *(choice for choice in choices if choice != own))
 
 
-def _has_student(job: Job, prune: Prune, share: float) -> bool:
+def _has_student(job: Job, prune: Prune, start: str) -> bool:
     """Whether there is a smaller relative to begin with; whoever named a student wants that one."""
     if job.student is not None:
         return False
-    stage = next(stage for stage in beginning((), prune, share) if isinstance(stage, Distill))
+    stage = next(stage for stage in beginning((), prune, start) if isinstance(stage, Distill))
     try:
         student = stage.student_for(job.model, job.context(job.out, job.all_teachers)).model
         job.task.check(student.module, fitted(job.data, student.info))

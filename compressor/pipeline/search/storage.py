@@ -15,6 +15,7 @@ from compressor.export.onnx import write_atomically
 from compressor.extras import require
 from compressor.passwords import HIDDEN, masked
 from compressor.pipeline.job import Job
+from compressor.pipeline.search.space import CHOICES
 from compressor.pipeline.step import facts_of
 from compressor.reading import read_text
 from compressor.stage import Stage
@@ -99,7 +100,7 @@ def digests(job: Job, stages: tuple[Stage, ...]) -> dict[str, str]:
     facts_of_stages, goals = facts_of(job, job.all_teachers), job.profile.budget
     settings = [[stage.kind, stage.model_dump(mode="json")] for stage in stages]
     facts: dict[str, Any] = {
-        "space": [settings, *(facts_of_stages[name] for name in ("target", "task", "seed", "quick"))],
+        "space": [CHOICES, settings, *(facts_of_stages[name] for name in ("target", "task", "seed", "quick"))],
         "model": [facts_of_stages[name] for name in ("reference", "teachers", "student")],
         "data": [job.data.fingerprint, *(len(job.data.split(name)) for name in ("train", "validation"))],
         "goals": {**goals.limits(), "objective": goals.objective, "confidence": goals.confidence},

@@ -54,7 +54,7 @@ class Study:
     before: tuple[Stage, ...]
     start: Node
     seed: int
-    _starts: dict[float, Node | None] = field(default_factory=dict)
+    _starts: dict[str, Node | None] = field(default_factory=dict)
     _networks: dict[str, Node] = field(default_factory=dict)
 
     def search(self, trials: int) -> None:
@@ -145,17 +145,17 @@ class Study:
             value = min(value, worth(moves.judge, finished.measured)) if finished is not None else value
         return value
 
-    def _started(self, share: float) -> Node | None:
-        """What a chain starts from: the profile's own beginning, or a student in its place; None where none is."""
-        own = beginning(self.before, self.moves.prune, share)
+    def _started(self, start: str) -> Node | None:
+        """The network that a chain starts from; None where it can't be made."""
+        own = beginning(self.before, self.moves.prune, start)
         if own == self.before:
             return self.start
-        if share not in self._starts:
+        if start not in self._starts:
             node: Node | None = self.moves.work.origin
             for stage in own:
                 node = None if node is None else self._made(node, stage)
-            self._starts[share] = node
-        return self._starts[share]
+            self._starts[start] = node
+        return self._starts[start]
 
     def _made(self, node: Node, stage: Stage) -> Node | None:
         if not self.moves.affords(node, epochs_of(stage)):
