@@ -86,7 +86,7 @@ class Study:
     def _one(self, states: Any) -> None:
         study = self.opened.study
         with self.opened.reached():
-            study.sampler = self._sampler()
+            study.sampler = self._sampler(states)
             trial = study.ask(self.space.distributions())
             trial.set_user_attr(FOLDER, self.opened.folder)
             trial.set_user_attr(WHERE, self.opened.where)
@@ -100,9 +100,10 @@ class Study:
             else:
                 study.tell(trial, value)
 
-    def _sampler(self) -> Any:
-        """Drawn anew for every trial, from its number: a search that was ended goes on with the same trials."""
-        number = len(self.opened.study.get_trials(deepcopy=False))
+    def _sampler(self, states: Any) -> Any:
+        """Made anew for every trial, by how many there are: a search that was ended goes on with the same draws."""
+        trials = self.opened.study.get_trials(deepcopy=False)
+        number = sum(trial.state != states.FAIL for trial in trials)
         # Two machines that ask at once shall not get the same.
         apart = int(self.opened.folder[:6], 16) if self.opened.is_shared else 0
         return require("optuna").samplers.TPESampler(seed=(self.seed * 1_000_003 + number + apart) % 2**32)
@@ -172,10 +173,12 @@ class Study:
 
     def _repeat(self, states: Any) -> None:
         with self.opened.reached():
-            told = self.opened.study.get_trials(states=(states.COMPLETE,))
+            told = self.opened.study.get_trials(states=(states.COMPLETE, states.PRUNED))
         for trial in told:
-            if trial.user_attrs.get(FOLDER) == self.opened.folder and not trial.user_attrs.get(UNTRAINED):
-                self._value(trial.params)
+            if trial.user_attrs.get(FOLDER) == self.opened.folder:
+                self._started(trial.params["start"])
+                if not trial.user_attrs.get(UNTRAINED):
+                    self._value(trial.params)
 
     def _count(self, states: Any) -> int:
         with self.opened.reached():

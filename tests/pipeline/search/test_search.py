@@ -146,6 +146,7 @@ def test_a_wider_search_is_no_worse_and_has_baselines(open_job: MakeJob, monkeyp
     assert len(trained) == len(set(trained))
     again = pipeline.run(job)
     assert again.search is not None and again.search.front == report.search.front
+    assert again.search.epochs == report.search.epochs
     assert again.search.baselines == report.search.baselines and again.search.notes == report.search.notes
     assert len(trained) == len(set(trained))
 
