@@ -14,7 +14,7 @@ from compressor.cli.printed import clean, echo_json
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from compressor.report import BudgetCheck, KdComparison, Report, Search, StageRecord
+    from compressor.report import Baseline, BudgetCheck, FrontPoint, KdComparison, Report, Search, StageRecord
 
 PIPED_WIDTH = 120
 
@@ -126,7 +126,9 @@ def print_front(search: Search, reference_bytes: int | None) -> None:
 
 def print_baselines(search: Search, reference_bytes: int | None) -> None:
     """What simpler ways found with as much training, under what the search did."""
-    chosen = [("this search", point, search.epochs) for point in search.front if point.chosen]
+    found: list[tuple[str, FrontPoint | Baseline, int]]
+    found = [("this search", point, search.epochs) for point in search.front if point.chosen]
+    found += [(row.name, row, row.epochs) for row in search.baselines]
     rows = [
         (
             name,
@@ -138,7 +140,7 @@ def print_baselines(search: Search, reference_bytes: int | None) -> None:
             str(epochs),
             "yes" if one.meets else "no",
         )
-        for name, one, epochs in [*chosen, *((row.name, row, row.epochs) for row in search.baselines)]
+        for name, one, epochs in found
     ]
     columns = ["", "size", "size /", "p50 ms", "latency /", f"drop on {search.split}", "epochs", "meets the goals"]
     print_table("against simpler ways", columns, rows, right=1)

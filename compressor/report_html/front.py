@@ -91,11 +91,10 @@ def baseline_rows(report: Report) -> list[dict[str, str]]:
     search, size = report.search, report.stages[0].size_bytes
     if search is None or not search.baselines:
         return []
-    chosen = [("this search", point, search.epochs) for point in search.front if point.chosen]
-    return [
-        {"name": name, "epochs": str(epochs), **_figures(one, size)}
-        for name, one, epochs in [*chosen, *((row.name, row, row.epochs) for row in search.baselines)]
-    ]
+    found: list[tuple[str, FrontPoint | Baseline, int]]
+    found = [("this search", point, search.epochs) for point in search.front if point.chosen]
+    found += [(row.name, row, row.epochs) for row in search.baselines]
+    return [{"name": name, "epochs": str(epochs), **_figures(one, size)} for name, one, epochs in found]
 
 
 def front_rows(report: Report) -> list[dict[str, str]]:

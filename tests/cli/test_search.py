@@ -149,7 +149,7 @@ def test_a_search_that_was_really_killed_goes_on(here: Path, digits_checkpoint: 
     assert subprocess.run(command("whole"), env=environment, check=False, **quiet).returncode == 0
     longest = time.monotonic() - start
     draws = random.Random(0)
-    for _ in range(3):
+    for _ in range(2):
         process = subprocess.Popen(command("killed"), env=environment, **quiet)
         time.sleep((0.2 + 0.6 * draws.random()) * longest)
         process.send_signal(signal.SIGKILL)

@@ -153,6 +153,9 @@ def _url(address: str) -> Any:
         url = sqlalchemy.engine.make_url(address)
     except (ValueError, sqlalchemy.exc.ArgumentError):
         raise InputError(f"--storage {masked(address)}: not an address", HINT) from None
+    if "@" in (url.host or ""):
+        # What stands before the last @ is part of the password, and a driver would name it as the host.
+        raise InputError(f"--storage {masked(address)}: an @ in a password is written as %40", HINT)
     if scheme[1] == "sqlite":
         if url.database in (None, "", ":memory:"):
             raise InputError(f"--storage {address}: trials in memory are gone with the process", HINT)

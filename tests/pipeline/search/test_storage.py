@@ -18,7 +18,7 @@ from compressor.target import Goals
 
 MakeJob = Callable[..., Job]
 SECRET = "s3kr:t@"
-AT = f"postgresql://me:{SECRET}@127.0.0.1:1/trials"
+AT = f"postgresql://me:{SECRET.replace('@', '%40')}@127.0.0.1:1/trials"
 
 
 @pytest.fixture
@@ -40,6 +40,7 @@ def has_psycopg() -> bool:
     "address",
     [
         "trials.db",
+        "postgresql://me:a@s3kr:t@@h/db",
         "mysql://me:s3kr:t@@h/db",
         "postgresql://me:s3kr:t@@h:port/db",
         "sqlite://",
