@@ -13,6 +13,8 @@ EXTRAS = {
     "pyarrow": "parquet",
     "tensorrt": "tensorrt",
     "optuna": "tune",
+    "sqlalchemy": "tune",
+    "psycopg": "storage",
 }
 
 

@@ -166,6 +166,22 @@ class Sensitivity(_Record):
     reason: str = ""
 
 
+class Baseline(_Record):
+    """What a simpler way found with as much training: the best file of it, on the validation split."""
+
+    name: str
+    made_by: list[str] = Field(description="the stages from the reference to it, in words")
+    size_bytes: int
+    latency_ms: float | None = None
+    reference_latency_ms: float | None = None
+    score_drop: float
+    score_drop_stderr: float | None = None
+    epochs: int = Field(description="of all its trainings")
+    meets: bool = Field(description="whether it meets every goal that could be measured")
+    artifact: str = Field(description="its file, relative to the report")
+    sha256: str = Field(description="of that file")
+
+
 class Search(_Record):
     """What a search did to find the run's stages."""
 
@@ -180,6 +196,7 @@ class Search(_Record):
     sensitivity: list[Sensitivity] = Field(
         default_factory=list, description="of the network that the search began with, part by part"
     )
+    baselines: list[Baseline] = Field(default_factory=list, description="what simpler ways found, for comparison")
 
 
 class Report(_Record):

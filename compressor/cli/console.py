@@ -14,7 +14,7 @@ from compressor.cli.printed import clean, echo_json
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from compressor.report import BudgetCheck, KdComparison, Report, Search, StageRecord
+    from compressor.report import Baseline, BudgetCheck, FrontPoint, KdComparison, Report, Search, StageRecord
 
 PIPED_WIDTH = 120
 
@@ -118,8 +118,32 @@ def print_front(search: Search, reference_bytes: int | None) -> None:
     wanted = {"size": "the smallest file", "latency": "the fastest file", "score": "the best score"}[search.objective]
     title = f"the front: {len(shown)} of {len(search.front)} files measured, looking for {wanted} within the goals"
     print_table(title, columns, rows, right=1)
+    if search.baselines:
+        print_baselines(search, reference_bytes)
     for note in search.notes:
         console().print(Text(f"note: search: {note}"), soft_wrap=True)
+
+
+def print_baselines(search: Search, reference_bytes: int | None) -> None:
+    """What simpler ways found with as much training, under what the search did."""
+    found: list[tuple[str, FrontPoint | Baseline, int]]
+    found = [("this search", point, search.epochs) for point in search.front if point.chosen]
+    found += [(row.name, row, row.epochs) for row in search.baselines]
+    rows = [
+        (
+            name,
+            megabytes(one.size_bytes),
+            times(reference_bytes, one.size_bytes),
+            "-" if one.latency_ms is None else f"{one.latency_ms:.3g}",
+            times(one.reference_latency_ms, one.latency_ms),
+            with_error(one.score_drop, one.score_drop_stderr, sign="+"),
+            str(epochs),
+            "yes" if one.meets else "no",
+        )
+        for name, one, epochs in found
+    ]
+    columns = ["", "size", "size /", "p50 ms", "latency /", f"drop on {search.split}", "epochs", "meets the goals"]
+    print_table("against simpler ways", columns, rows, right=1)
 
 
 def _compared(kd: KdComparison) -> str:

@@ -8,6 +8,7 @@ import click
 from compressor.cli.child import Death
 from compressor.cli.printed import clean, echo
 from compressor.errors import CompressError, ExitCode, StageError
+from compressor.passwords import masked
 
 KEPT = "what is finished is kept: run again to go on"
 TRACE = "crash.txt"
@@ -15,9 +16,9 @@ TRACE = "crash.txt"
 
 def show_error(error: CompressError) -> ExitCode:
     """Print an error and what to do about it; gives its exit code."""
-    echo(f"error: {error.message}", err=True)
+    echo(f"error: {masked(error.message)}", err=True)
     if error.hint:
-        click.echo(f"  try: {clean(error.hint)}", err=True)
+        click.echo(f"  try: {clean(masked(error.hint))}", err=True)
     return error.exit_code
 
 

@@ -17,6 +17,7 @@ from compressor.cli.lazy import LazyGroup
 from compressor.cli.printed import clean, standard_output_kept
 from compressor.errors import CompressError, DiskFullError, ExitCode, InputError, OutOfMemoryError, StageError
 from compressor.memory import is_out_of_memory, of_limit
+from compressor.passwords import masked
 from compressor.user_code import line_of
 
 COMMANDS = {
@@ -24,6 +25,7 @@ COMMANDS = {
     "train": ("compressor.cli.train:train", "Train or fine-tune a network, to be the teacher."),
     "plan": ("compressor.cli.plan:plan", "Check a run without training anything."),
     "run": ("compressor.cli.run:run", "Distil, prune, quantize and export a trained model."),
+    "search": ("compressor.cli.search:search", "The same as run, with a night's time: a wider search, and baselines."),
     "tune-kd": ("compressor.cli.tune:tune_kd", "Try distillation objectives and say which one helps."),
     "measure": ("compressor.cli.measure:measure", "Measure any model file: size, compute, latency, score."),
     "pick": ("compressor.cli.pick:pick", "Take another file of a run's search, without training."),
@@ -32,7 +34,7 @@ COMMANDS = {
     "stages": ("compressor.cli.stages:stages", "List the stages and show their settings."),
 }
 # Commands that run networks, and may be killed by what those do.
-WORKING = {"example", "train", "plan", "run", "tune-kd", "measure"}
+WORKING = {"example", "train", "plan", "run", "search", "tune-kd", "measure"}
 LONGEST_SHOWN = 200
 DENIED = (errno.EACCES, errno.EPERM, errno.EROFS)
 
@@ -43,7 +45,7 @@ class Root(LazyGroup):
     def main(self, args: Sequence[str] | None = None, *rest: Any, **settings: Any) -> NoReturn:
         """Run a command line and exit with its code; as a program, the work is done in a process of its own."""
         typed = list(sys.argv[1:] if args is None else args)
-        settings |= {"standalone_mode": False, "prog_name": "compress", "obj": shlex.join(["compress", *typed])}
+        settings |= {"standalone_mode": False, "prog_name": "compress", "obj": masked(shlex.join(["compress", *typed]))}
 
         def command() -> Any:
             _check_text(typed)
@@ -66,7 +68,7 @@ def _bounded(command: Callable[[], Any]) -> int:
     except CompressError as error:
         code = show_error(_no_memory(error) if is_out_of_memory(error) else error)
     except click.ClickException as error:
-        error.message = clean(error.message)  # type: ignore[misc]
+        error.message = clean(masked(error.message))  # type: ignore[misc]
         error.show()
         code = ExitCode.INPUT
     except (KeyboardInterrupt, click.Abort):
@@ -83,7 +85,7 @@ def _bounded(command: Callable[[], Any]) -> int:
             return show_error(_no_memory(error))
         if isinstance(error, ValueError) and "embedded null" in str(error):
             return show_error(InputError("a file's name holds a NUL, which no file system takes", "another name"))
-        traceback.print_exc()
+        click.echo(masked(traceback.format_exc()), err=True, nl=False)
         click.echo("this is a bug in compress; please report it with the lines above", err=True)
         code = ExitCode.BUG
     return int(code or 0)
@@ -109,7 +111,9 @@ def _check_text(typed: Sequence[str]) -> None:
         try:
             text.encode()
         except UnicodeEncodeError:
-            raise InputError(f"'{text}' is not UTF-8", "a name of the file in UTF-8: mv it, or link to it") from None
+            raise InputError(
+                f"'{masked(text)}' is not UTF-8", "a name of the file in UTF-8: mv it, or link to it"
+            ) from None
 
 
 def _tell_os(error: OSError) -> ExitCode:

@@ -99,6 +99,18 @@ def estimate(job: Job, rehearsed: list[Rehearsed]) -> tuple[float, int]:
     return seconds * job.seeds, highest
 
 
+def seconds_of_step(job: Job, train: TrainSettings, kd: KdSettings) -> float:
+    """How long a training step of the untouched network takes with its teachers: about a second is spent on that.
+
+    Args:
+        job: Prepared.
+        train: Batch size and precision.
+        kd: The objective.
+    """
+    ctx = job.context(job.out, job.all_teachers)
+    return _cost(job.model, ctx, train, kd, 1, ("fp32", "bf16"), most=1.0).step
+
+
 def _cost(
     form: TorchForm,
     ctx: RunContext,

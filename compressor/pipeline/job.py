@@ -52,6 +52,8 @@ class Job:
         command: What to type to run it again.
         output: Which part of what forward gives the answers are, where it isn't one tensor: ``"logits"``, ``"0"``;
             empty for what can be told.
+        trials: Of a wider search after that of ``compress run``; 0 for none.
+        storage: Where they are kept: the address of a database; empty for a journal in the run's folder.
     """
 
     model: TorchModel
@@ -71,6 +73,8 @@ class Job:
     fresh: bool = False
     command: str = ""
     output: str = ""
+    trials: int = 0
+    storage: str = ""
 
     @property
     def stages(self) -> tuple[Stage, ...]:

@@ -15,7 +15,7 @@ from compressor.pipeline.environment import describe_environment
 from compressor.pipeline.folder import claim, point_to
 from compressor.pipeline.job import Job, prepared, report_progress
 from compressor.pipeline.loop import Arm, measure_reference, run_arm
-from compressor.pipeline.search import Searched, check_limits, is_open, search
+from compressor.pipeline.search import Searched, begun, check_limits, is_open, search
 from compressor.pipeline.summary import (
     artifact_of,
     budget_checks,
@@ -57,6 +57,7 @@ def run(job: Job, progress: ShowProgress = silent) -> Report:
         path = f"seed-{job.seed + index}"
         # What the first seed's search found is what the others repeat: a spread is that of one way.
         one = replace(job, seed=job.seed + index, seeds=1, out=job.out / path, profile=profile)
+        one = replace(one, trials=0 if index else job.trials)
         report_progress(job, progress, f"seed {index + 1} of {job.seeds}")
         report, profile = _run_seed(one, progress)
         reports.append(report)
@@ -75,12 +76,13 @@ def _run_seed(job: Job, progress: ShowProgress) -> tuple[Report, Profile]:
 
     arm, control, searched = Arm([], [], [], write_so_far), Arm([], [], []), Searched(write_so_far)
     try:
-        if is_open(job):
-            check_limits(job)
-            measure_reference(job, job.out, job.all_teachers, progress, arm)
-            job = search(job, arm.snapshots[0], progress, searched)
-        run_arm(job, job.out, job.all_teachers, progress, arm)
-        run_control(job, arm, progress, control)
+        with begun(job) as opened:
+            if is_open(job):
+                check_limits(job)
+                measure_reference(job, job.out, job.all_teachers, progress, arm)
+                job = search(job, arm.snapshots[0], progress, searched, opened)
+            run_arm(job, job.out, job.all_teachers, progress, arm)
+            run_control(job, arm, progress, control)
     except KeyboardInterrupt:
         _write_partial(job, arm, control, searched, "interrupted", "interrupted; run again to go on")
         raise

@@ -27,6 +27,9 @@ from compressor.training.evaluate import REESTIMATED
 # Inputs that a plan fits layers to: enough to see that it can be done.
 REHEARSED = 8
 
+# Settings that say how much goes.
+AMOUNTS = ("ratio", "budget", "heads", "neurons", "width")
+
 
 class Prune(Stage):
     """Structural pruning of channels, or of a transformer's heads, feed-forward neurons and width, and recovery."""
@@ -81,7 +84,11 @@ class Prune(Stage):
     @property
     def is_open(self) -> bool:
         """Whether how much goes is left to the run's goals."""
-        return all(value is None for value in (self.ratio, self.budget, self.heads, self.neurons, self.width))
+        return all(getattr(self, name) is None for name in AMOUNTS)
+
+    def opened(self) -> "Prune":
+        """The same with how much goes left to the run's goals."""
+        return self.model_copy(update=dict.fromkeys(AMOUNTS))
 
     def rehearse(self, model: TorchModel, ctx: RunContext) -> Rehearsal:
         """Find the ratio where no clock is needed for it, prune by it, and forward."""

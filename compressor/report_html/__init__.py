@@ -7,7 +7,7 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from compressor.report import BudgetCheck, Report, StageRecord
-from compressor.report_html.front import front_plots, front_rows
+from compressor.report_html.front import baseline_rows, front_plots, front_rows
 from compressor.report_html.plot import Point, scatter
 from compressor.report_html.sensitivity import sensitivity_rows
 
@@ -36,6 +36,7 @@ def write_html(report: Report, path: Path) -> None:
         front=front_plots(report),
         points=front_rows(report),
         sensitivity=sensitivity_rows(report),
+        baselines=baseline_rows(report),
         headline=_headline(report),
         budget=[_budget(check) for check in report.budget],
         recall=_recall(report),

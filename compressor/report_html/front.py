@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 from html import escape
 
-from compressor.report import FrontPoint, Report
+from compressor.report import Baseline, FrontPoint, Report
 from compressor.report_html.plot import BOTTOM, HEIGHT, LEFT, RIGHT, TOP, WIDTH, Axes, Point
 
 # Drawn differently: what it is, its letter in the class, its radius.
@@ -86,28 +86,43 @@ def _plot(report: Report, name: str, cost: CostOf, reference: float, final: floa
     return "".join([*parts, "</svg>"])
 
 
+def baseline_rows(report: Report) -> list[dict[str, str]]:
+    """What the search chose and what simpler ways found, for a table; none without them."""
+    search, size = report.search, report.stages[0].size_bytes
+    if search is None or not search.baselines:
+        return []
+    found: list[tuple[str, FrontPoint | Baseline, int]]
+    found = [("this search", point, search.epochs) for point in search.front if point.chosen]
+    found += [(row.name, row, row.epochs) for row in search.baselines]
+    return [{"name": name, "epochs": str(epochs), **_figures(one, size)} for name, one, epochs in found]
+
+
 def front_rows(report: Report) -> list[dict[str, str]]:
     """The points for the table, those on the front first, the smallest on top."""
     search, size = report.search, report.stages[0].size_bytes
     if search is None:
         return []
-    rows = []
-    for point in sorted(search.front, key=lambda point: (not point.on_front, point.size_bytes)):
-        ratio = point.latency_ms and point.reference_latency_ms and point.reference_latency_ms / point.latency_ms
-        error = "" if point.score_drop_stderr is None else f" ± {100 * point.score_drop_stderr:.2f}"
-        rows.append(
-            {
-                "name": point.name + (" (chosen)" if point.chosen else ""),
-                "size": f"{point.size_bytes / 1000:,.4g}",
-                "smaller": f"{size / point.size_bytes:.3g}x" if size else "–",
-                "p50": f"{point.latency_ms:.3g}" if point.latency_ms else "–",
-                "faster": f"{ratio:.3g}x" if ratio else "–",
-                "change": f"{-100 * point.score_drop:+.2f}{error}",
-                "precision": point.precision,
-                "epochs": str(point.epochs),
-                "verdict": "met" if point.meets else "missed",
-                "front": "yes" if point.on_front else "",
-                "made_by": "; ".join(point.made_by),
-            }
-        )
-    return rows
+    return [
+        {
+            "name": point.name + (" (chosen)" if point.chosen else ""),
+            "precision": point.precision,
+            "epochs": str(point.epochs),
+            "front": "yes" if point.on_front else "",
+            **_figures(point, size),
+        }
+        for point in sorted(search.front, key=lambda point: (not point.on_front, point.size_bytes))
+    ]
+
+
+def _figures(one: FrontPoint | Baseline, reference_bytes: int | None) -> dict[str, str]:
+    ratio = one.latency_ms and one.reference_latency_ms and one.reference_latency_ms / one.latency_ms
+    error = "" if one.score_drop_stderr is None else f" ± {100 * one.score_drop_stderr:.2f}"
+    return {
+        "size": f"{one.size_bytes / 1000:,.4g}",
+        "smaller": f"{reference_bytes / one.size_bytes:.3g}x" if reference_bytes else "–",
+        "p50": f"{one.latency_ms:.3g}" if one.latency_ms else "–",
+        "faster": f"{ratio:.3g}x" if ratio else "–",
+        "change": f"{-100 * one.score_drop:+.2f}{error}",
+        "verdict": "met" if one.meets else "missed",
+        "made_by": "; ".join(one.made_by),
+    }

@@ -33,3 +33,16 @@ def test_report_holds_rows_budget_notes_and_paths(capsys: pytest.CaptureFixture[
     assert "note: 02-prune: removed <b>85 %</b> of the channels" in lines
     assert "onnx int8: runs/x/04-export/model.onnx" in lines
     assert "--quick" in shown
+
+
+def test_a_wider_search_stands_beside_simpler_ways(capsys: pytest.CaptureFixture[str]) -> None:
+    print_report(reports.full_report(search=reports.wider_search()), "runs/x")
+    lines = capsys.readouterr().out.splitlines()
+    first = lines.index("against simpler ways")
+    assert [line.split("  ")[0] for line in lines[first + 2 : first + 5]] == [
+        "this search",
+        "fixed profile",
+        "random search",
+    ]
+    for part in ("0.35 MB", "14x", "+0.0200 ± 0.0010", "40", "no"):
+        assert part in lines[first + 4]

@@ -34,7 +34,9 @@ def end_with(error: BaseException) -> Result:
     return CliRunner().invoke(OneCommand(name="compress", commands_at={"fail": ("", "")}), ["fail"])
 
 
-@pytest.mark.parametrize("command", ["", "run", "plan", "train", "example", "tune-kd", "measure", "profiles", "stages"])
+@pytest.mark.parametrize(
+    "command", ["", "run", "search", "plan", "train", "example", "tune-kd", "measure", "profiles", "stages"]
+)
 def test_help_is_what_users_see(command: str) -> None:
     """After a wanted change: UPDATE_GOLDEN=1 pytest tests/cli/test_main.py."""
     golden = GOLDEN / f"help{'-' * bool(command)}{command}.txt"

@@ -4,13 +4,16 @@ from typing import Any
 
 from compressor.report import (
     Artifact,
+    Baseline,
     BudgetCheck,
+    FrontPoint,
     KdComparison,
     Latency,
     Parity,
     Ratios,
     Report,
     ScoreInfo,
+    Search,
     StageRecord,
 )
 
@@ -85,3 +88,20 @@ def full_report(**changes: Any) -> Report:
         ],
         notes=["the data has no validation split"],
     ).model_copy(update=changes)
+
+
+def wider_search() -> Search:
+    """Of one file, and what it is compared with."""
+    made_by, artifact = ["prune 50%, 2 epochs", "export"], "search/export-0/model.onnx"
+    figures: dict[str, Any] = {"latency_ms": 0.2, "reference_latency_ms": 2.8, "score_drop_stderr": 0.001}
+    known: dict[str, Any] = {"made_by": made_by, "artifact": artifact, "sha256": "ab" * 32, **figures}
+    point = FrontPoint(
+        name="p07", score=0.93, score_drop=0.004, size_bytes=300_000, precision="int8", epochs=6, meets=True,
+        on_front=True, chosen=True, **known,
+    )  # fmt: skip
+    fixed = Baseline(name="fixed profile", size_bytes=450_000, score_drop=0.003, epochs=8, meets=True, **known)
+    drawn = Baseline(name="random search", size_bytes=350_000, score_drop=0.02, epochs=40, meets=False, **known)
+    return Search(
+        objective="size", goals={"score_drop": 0.01}, split="validation", samples=2000, epochs=40, seconds={},
+        front=[point], baselines=[fixed, drawn],
+    )  # fmt: skip

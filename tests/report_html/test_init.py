@@ -94,3 +94,14 @@ def test_what_is_missing_is_a_dash(tmp_path: Path) -> None:
     text = path.read_text()
     assert "This run failed" in text and "–" in text
     assert 'id="recall"' not in text and 'id="budget"' not in text
+
+
+def test_a_wider_search_stands_beside_simpler_ways(tmp_path: Path) -> None:
+    path = tmp_path / "search.html"
+    write_html(reports.full_report(search=reports.wider_search()), path)
+    table = path.read_text().partition('id="baselines"')[2].partition("</table>")[0]
+    rows = [re.findall(r"<td[^>]*>([^<]*)</td>", row) for row in table.split("<tr>")[2:]]
+    assert [row[0] for row in rows] == ["this search", "fixed profile", "random search"]
+    assert rows[0][1:4] == ["300", "149x", "0.2"] and rows[2][5:8] == ["-2.00 ± 0.10", "40", "missed"]
+    write_html(reports.full_report(search=reports.wider_search().model_copy(update={"baselines": []})), path)
+    assert 'id="baselines"' not in path.read_text()

@@ -31,20 +31,24 @@ STUDENTS = 1.0
 DISAGREE = 0.05
 
 
-def place_of_search(stages: tuple[Stage, ...]) -> int | None:
-    """Which stage is searched: of several prune stages that are told no amount the last; None where there is none."""
-    places = [place for place, stage in enumerate(stages) if isinstance(stage, Prune) and stage.is_open]
+def place_of_search(job: Job) -> int | None:
+    """Which stage is searched: of several prune stages that are told no amount the last; None where there is none.
+
+    A wider search looks for the amount of any prune stage.
+    """
+    prunes = [(place, stage) for place, stage in enumerate(job.stages) if isinstance(stage, Prune)]
+    places = [place for place, stage in prunes if stage.is_open or job.trials]
     return places[-1] if places else None
 
 
 def is_open(job: Job) -> bool:
     """Whether a stage is left to what the goals allow: a prune stage without an amount, in a run with goals."""
-    return bool(job.profile.budget.limits()) and place_of_search(job.stages) is not None
+    return bool(job.profile.budget.limits()) and place_of_search(job) is not None
 
 
 def repeats(job: Job, place: int) -> tuple[float, int]:
     """How often a stage of the profile trains and is done, by its place: once each where nothing is searched."""
-    searched = place_of_search(job.stages) if is_open(job) else None
+    searched = place_of_search(job) if is_open(job) else None
     if searched is None:
         return 1.0, 1
     trainings, files = QUICK if job.quick else WHOLE
@@ -90,9 +94,11 @@ def check_limits(job: Job) -> None:
     """
     if not is_open(job) or not job.profile.budget.limits().keys() - {"score_drop"}:
         return
-    place = place_of_search(job.stages)
+    place = place_of_search(job)
     assert place is not None
-    prune = job.stages[place].model_copy(update={"ratio": HIGHEST})
+    searched = job.stages[place]
+    assert isinstance(searched, Prune)
+    prune = searched.opened().model_copy(update={"ratio": HIGHEST})
     before = [stage for stage in job.stages[:place] if not (isinstance(stage, Distill) and stage.is_open)]
     reference = _costs(job, [])
     try:

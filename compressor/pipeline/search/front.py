@@ -70,16 +70,16 @@ class Judge:
 
     def nearest(self, files: Sequence[Node]) -> Node:
         """Where none meets the goals, the one that lacks the least: of the score, then of what is limited beside it."""
+        return min(files, key=lambda file: (self.over(file.measured), max(0.0, -self.spare(file.measured))))
 
-        def lacks(file: Node) -> tuple[float, float]:
-            over = [
-                check.value / check.limit - 1
-                for check in budget_checks(self.goals, [self.reference, file.measured])
-                if check.met is False and check.value is not None and check.name != "score_drop"
-            ]
-            return max(over, default=0.0), max(0.0, -self.spare(file.measured))
-
-        return min(files, key=lacks)
+    def over(self, record: StageRecord) -> float:
+        """By which share of it a limit is passed, the one that is by most; that of the score left aside."""
+        over = [
+            check.value / check.limit - 1
+            for check in budget_checks(self.goals, [self.reference, record])
+            if check.met is False and check.value is not None and check.name != "score_drop"
+        ]
+        return max(over, default=0.0)
 
     def lacking(self, files: Sequence[Node]) -> str:
         """What the nearest file lacks where none meets the goals; empty where one does."""

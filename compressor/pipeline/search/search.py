@@ -1,7 +1,8 @@
 """A run's stages found by trying: from the stage that is told no ratio to the file that meets the goals best."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from shutil import copyfile
@@ -12,14 +13,21 @@ from compressor.distill.stage import Distill
 from compressor.errors import PlanError, StageError
 from compressor.export.onnx import write_atomically
 from compressor.measure import Snapshot
+from compressor.pipeline.estimate import seconds_of_step
 from compressor.pipeline.job import Job
-from compressor.pipeline.search.foresight import place_of_search, search_notes
+from compressor.pipeline.search.baselines import HALF, baselines
+from compressor.pipeline.search.foresight import is_open, place_of_search, search_notes
 from compressor.pipeline.search.front import Judge, front_of
-from compressor.pipeline.search.moves import Moves
+from compressor.pipeline.search.lock import LOCK, locked
+from compressor.pipeline.search.moves import SHORT, WHOLE, Moves
 from compressor.pipeline.search.path import smallest
 from compressor.pipeline.search.sensitivity import sensitivity_of
 from compressor.pipeline.search.sides import Sides
 from compressor.pipeline.search.sized import best_of_size
+from compressor.pipeline.search.space import space_of
+from compressor.pipeline.search.storage import Opened, open_study
+from compressor.pipeline.search.study import Study
+from compressor.pipeline.search.words import in_words
 from compressor.pipeline.search.work import Node, Work
 from compressor.pipeline.summary import artifact_of
 from compressor.prune.stage import Prune
@@ -42,7 +50,32 @@ class Searched:
     stages: tuple[Stage, ...] = field(default=())
 
 
-def search(job: Job, reference: Snapshot, progress: ShowProgress, searched: Searched) -> Job:
+@contextmanager
+def begun(job: Job) -> Iterator[Opened | None]:
+    """Hold the folder of a job's search, and where it has trials open their study, before anything is trained.
+
+    Raises:
+        InputError: Another process searches in the folder, or the storage is another search's or can't be reached.
+        MissingError: What the storage needs isn't installed.
+        PlanError: The job asks for trials, and no stage is open.
+    """
+    if not is_open(job):
+        if job.trials:
+            raise PlanError(
+                "there is nothing to search: wanted goals, and a prune stage to meet them",
+                "--max-drop 0.01, and a profile that prunes",
+            )
+        yield None
+        return
+    with locked(job.out / "search"):
+        if job.fresh:
+            _forget(job.out / "search")
+        yield open_study(job, job.stages) if job.trials else None
+
+
+def search(
+    job: Job, reference: Snapshot, progress: ShowProgress, searched: Searched, opened: Opened | None = None
+) -> Job:
     """Find the stages with which a run meets its goals best.
 
     Everything is chosen by the validation split. What was tried stays in the run's folder, so that a search that was
@@ -53,20 +86,21 @@ def search(job: Job, reference: Snapshot, progress: ShowProgress, searched: Sear
         reference: The reference's file, measured.
         progress: Where reports go.
         searched: Grows with every file that is measured.
+        opened: The study of a wider search, which begins with what the search has found.
 
     Returns:
         The job with the stages that were found, each with a ratio.
 
     Raises:
+        PlanError: The time is too short for a single step.
         StageError: No file at all could be made.
     """
-    place = place_of_search(job.stages)
+    place = place_of_search(job)
     assert place is not None
-    prune, tail = job.stages[place], job.stages[place + 1 :]
-    assert isinstance(prune, Prune)
-    if job.fresh:
-        _forget(job.out / "search")
-    begun = time.perf_counter()
+    given, tail = job.stages[place], job.stages[place + 1 :]
+    assert isinstance(given, Prune)
+    prune = given.opened()
+    began = time.perf_counter()
     work = Work(job, reference, progress)
     judge = Judge(job.profile.budget, work.reference.record)
     hours = judge.goals.hours
@@ -76,7 +110,7 @@ def search(job: Job, reference: Snapshot, progress: ShowProgress, searched: Sear
         return float("inf") if hours is None else hours * 3600 - spent - sum(work.seconds.values())
 
     def own_seconds() -> float:
-        return max(0.0, time.perf_counter() - begun - work.now)
+        return max(0.0, time.perf_counter() - began - work.now)
 
     def found(file: Node) -> None:
         searched.report = _report(work, judge, moves, own_seconds(), searched)
@@ -85,6 +119,8 @@ def search(job: Job, reference: Snapshot, progress: ShowProgress, searched: Sear
         searched.grown()
 
     moves = Moves(work, judge, prune, tail, seconds_left, found, brief=job.quick)
+    if hours is not None:
+        _check_time(moves, hours, seconds_left())
     sides = _sides(moves, job, place)
     start = sides.reference()
     if start is None:
@@ -96,14 +132,31 @@ def search(job: Job, reference: Snapshot, progress: ShowProgress, searched: Sear
         except PlanError as error:
             moves.notes.append(f"what each part is to the score was not measured: {error.message}")
         work.spent("measuring", time.perf_counter() - start_of_measuring)
+    fixed = moves.cutting(HALF, moves.epochs(WHOLE)) if given.is_open else given
+    if fixed is given:
+        # What a profile says that leaves nothing open: the wider search of it is to be no worse.
+        moves.file(start)
+        as_told = moves.made(start, given)
+        if as_told is not None:
+            moves.finish(as_told)
     if judge.objective == "score":
         best_of_size(moves, start, sides.within)
     else:
         smallest(moves, sides.best_start(start))
     if not moves.files:
         raise StageError("search: no file could be made: " + "; ".join(moves.notes), "compress plan says more")
+    if opened is not None:
+        # Who searches wide wants to know what that was worth: half of the time is for what it is compared with.
+        moves.seconds_left = lambda: seconds_left() - (hours or 0.0) * 3600 / 2
+        study = Study(opened, moves, space_of(job, sides.before, prune), sides.before, start, job.seed)
+        study.search(job.trials)
+        moves.seconds_left = seconds_left
     chosen = judge.best(moves.files) or judge.nearest(moves.files)
     searched.report = _report(work, judge, moves, own_seconds(), searched, chosen)
+    if opened is not None:
+        searched.grown()
+        rows = baselines(job, reference, progress, moves, start, fixed, work.epochs - start.epochs)
+        searched.report = searched.report.model_copy(update={"baselines": rows})
     searched.stages = chosen.stages
     searched.grown()
     return replace(job, profile=replace(job.profile, stages=chosen.stages))
@@ -121,7 +174,25 @@ def _sides(moves: Moves, job: Job, place: int) -> Sides:
 
 def _forget(folder: Path) -> None:
     for path in sorted(folder.rglob("*"), reverse=True):
-        path.unlink() if path.is_file() else path.rmdir()
+        if path != folder / LOCK:
+            path.rmdir() if path.is_dir() and not path.is_symlink() else path.unlink()
+
+
+def _check_time(moves: Moves, hours: float, left: float) -> None:
+    """Refuse a time that isn't enough for the first step: a cut, its training, and the measuring of its file."""
+    work, prune, epochs = moves.work, moves.prune, moves.epochs(SHORT)
+    a_step = work.decisions.settle(
+        "seconds of a training step", lambda: seconds_of_step(work.job, prune.train, prune.kd), setting="budget.hours"
+    )
+    training = a_step * epochs * work.job.data.steps_per_epoch(prune.train.batch_size)
+    measuring = work.seconds["measuring"]
+    if left < training + measuring:
+        needed = (hours * 3600 - left + training + measuring) / 3600
+        raise PlanError(
+            f"--hours {hours:g} is too short for one step: {epochs} epochs of training take about {training:.0f} s and "
+            f"the measuring of a file {measuring:.0f} s, beside the {hours * 3600 - left:.0f} s for the reference",
+            f"--hours {max(4 * needed, 0.01):.2g}",
+        )
 
 
 def _report(
@@ -165,14 +236,6 @@ def _point(file: Node, judge: Judge, on_front: bool, chosen: bool, out: Path) ->
         artifact=_path(file, out).relative_to(out).as_posix(),
         sha256=file.content,
     )
-
-
-def in_words(stage: Stage) -> str:
-    """What a stage of a path does, in a few words."""
-    if isinstance(stage, Prune):
-        return f"prune {stage.ratio:.0%}, {stage.train.epochs} epochs"
-    trains = getattr(stage, "train", None) is not None and getattr(stage, "qat", True)
-    return f"{stage.kind}, {stage.train.epochs} epochs" if trains else stage.kind  # type: ignore[attr-defined]
 
 
 def _path(file: Node, out: Path) -> Path:

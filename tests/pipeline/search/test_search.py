@@ -10,10 +10,11 @@ import pytest
 from compressor import pipeline
 from compressor.digests import file_digest
 from compressor.distill.stage import Distill
-from compressor.errors import PlanError
+from compressor.errors import InputError, PlanError
 from compressor.export.stage import Export
 from compressor.pipeline import Job
 from compressor.pipeline.search import is_open
+from compressor.pipeline.search.lock import locked
 from compressor.profile import Profile
 from compressor.prune.stage import Prune
 from compressor.quantize.stage import Quantize
@@ -137,9 +138,53 @@ def test_other_seeds_repeat_what_the_first_found(open_job: MakeJob) -> None:
 
 def test_a_stage_with_an_amount_is_not_searched(make_job: MakeJob) -> None:
     assert not is_open(make_job(ratio=0.5, budget=Goals(score_drop=0.9)))
+    # But where a wider search is asked for.
+    assert is_open(make_job(ratio=0.5, budget=Goals(score_drop=0.9), trials=1))
 
 
 def test_a_run_without_goals_takes_half(open_job: MakeJob, tmp_path: Path) -> None:
     job = open_job(Goals())
     assert not is_open(job)
     assert pipeline.run(job).stages[1].metrics["ratio"] == 0.5
+
+
+def test_a_wider_search_is_no_worse_and_has_baselines(open_job: MakeJob, monkeypatch: pytest.MonkeyPatch) -> None:
+    job = open_job(Goals(score_drop=0.9), trials=2)
+    trained = trainings(monkeypatch)
+    report = pipeline.run(job)
+    assert report.status == "ok" and report.search is not None
+    (chosen,) = [point for point in report.search.front if point.chosen]
+    assert chosen.size_bytes == min(point.size_bytes for point in report.search.front)
+    assert [row.name for row in report.search.baselines] == ["fixed profile", "random search"]
+    assert report.search.baselines[1].epochs >= report.search.epochs
+    assert any(note.startswith("study: 2 of 2 trials") for note in report.search.notes)
+    assert len(trained) == len(set(trained))
+    again = pipeline.run(job)
+    assert again.search is not None and again.search.front == report.search.front
+    assert again.search.epochs == report.search.epochs
+    assert again.search.baselines == report.search.baselines and again.search.notes == report.search.notes
+    assert len(trained) == len(set(trained))
+
+
+def test_a_profile_that_says_an_amount_is_searched_and_counts(make_job: MakeJob) -> None:
+    report = pipeline.run(make_job(ratio=0.5, budget=Goals(score_drop=0.9), trials=1))
+    assert report.search is not None
+    assert ["prune 50%, 1 epochs", "export"] in [point.made_by for point in report.search.front]
+
+
+def test_a_wider_search_without_goals_has_nothing_to_search(open_job: MakeJob) -> None:
+    with pytest.raises(PlanError, match="nothing to search: wanted goals"):
+        pipeline.run(open_job(Goals(), trials=1))
+
+
+@pytest.mark.parametrize("trials", [0, 1])
+def test_too_little_time_for_one_step_is_refused(open_job: MakeJob, trials: int) -> None:
+    with pytest.raises(PlanError, match=r"--hours 1e-06 is too short for one step: 1 epochs .* take about"):
+        pipeline.run(open_job(Goals(score_drop=0.9, hours=1e-6), trials=trials))
+
+
+def test_two_searches_on_one_folder(open_job: MakeJob) -> None:
+    job = open_job(Goals(score_drop=0.9))
+    with locked(job.out / "search"), pytest.raises(InputError, match="another process searches in this folder"):
+        pipeline.run(job)
+    assert not (job.out / "report.json").exists()

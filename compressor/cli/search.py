@@ -1,0 +1,56 @@
+"""``compress search``: the search of a run, wider, for those who give it a night."""
+
+from dataclasses import replace
+from typing import Any
+
+import click
+
+from compressor.cli.child import say
+from compressor.cli.options import JOB_OPTIONS, ControlCommand, JobOptions, add_options
+from compressor.errors import ExitCode
+
+MOST_TRIALS = 1_000_000
+
+
+@click.command(cls=ControlCommand)
+@click.argument("model")
+@add_options(JOB_OPTIONS)
+@click.option(
+    "--trials",
+    default=30,
+    show_default=True,
+    type=click.IntRange(1, MOST_TRIALS),
+    metavar="N",
+    help="Tried after what compress run would find; those of earlier sittings count.",
+)
+@click.option(
+    "--storage",
+    default="",
+    metavar="URL",
+    help="Where trials are kept: sqlite:///FILE, or postgresql://USER@HOST/DB for several machines, each with its own "
+    "--out; else a journal in the run's folder. A password is better left to PGPASSWORD.",
+)
+@click.option("--json", "as_json", is_flag=True, help="Print report.json and nothing else.")
+@click.pass_obj
+def search(command: str, /, trials: int, storage: str, as_json: bool, **typed: Any) -> int:
+    """Search wider than compress run for the stages that meet the goals best for MODEL.
+
+    First the search of compress run, then trials of an Optuna study: other rankings, students and
+    objectives. Of --hours the last half is for baselines: a fixed profile, and random search with as much
+    training. Killed at any moment, the same command goes on. Ends as compress run does.
+    """
+    from compressor import pipeline
+    from compressor.cli.console import print_json, print_report
+    from compressor.cli.progress import progress_display
+    from compressor.pipeline.search.storage import check_address
+
+    check_address(storage)
+    job = replace(JobOptions(**typed).job(command), trials=trials, storage=storage)
+    say(out=str(job.out))
+    with progress_display() as progress:
+        report = pipeline.run(job, progress)
+    if as_json:
+        print_json(report.model_dump(mode="json"))
+    else:
+        print_report(report, str(job.out))
+    return ExitCode.BUDGET_MISSED if report.status == "budget_missed" else ExitCode.DONE
