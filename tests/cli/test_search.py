@@ -111,6 +111,7 @@ def test_a_folder_that_is_in_use(here: Path, digits_checkpoint: Path) -> None:
         refused(search(digits_checkpoint), 2, f"another process searches in this folder (pid {os.getpid()})")
 
 
+@pytest.mark.slow
 def test_a_search_its_baselines_and_the_same_storage_for_something_else(here: Path, digits_checkpoint: Path) -> None:
     stored = ("--trials", "1", "--storage", f"sqlite:///{here}/trials.db")
     result = search(digits_checkpoint, *stored, "--json")
