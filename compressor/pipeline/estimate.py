@@ -15,9 +15,9 @@ from compressor.distill import Distillation, KdSettings
 from compressor.measure.snapshot import PARITY_SAMPLES
 from compressor.memory import peak_memory
 from compressor.models import QuantizedModel, TorchForm, TorchModel
+from compressor.pipeline.foresight import repeats
 from compressor.pipeline.job import WHOLE_RUN, Job
 from compressor.pipeline.rehearsal import Rehearsed, training_of
-from compressor.pipeline.search.foresight import repeats
 from compressor.training import TrainSettings
 from compressor.training.evaluate import EVALUATION_BATCH, TEXT_BATCH
 from compressor.training.kernels import has_bf16_kernels

@@ -9,9 +9,9 @@ from compressor.data.load import shorten
 from compressor.measure import score_form
 from compressor.models import FORM_NAMES, Form, TorchModel
 from compressor.pipeline.estimate import estimate
+from compressor.pipeline.foresight import check_limits, search_notes
 from compressor.pipeline.job import Job, prepared
 from compressor.pipeline.rehearsal import rehearse
-from compressor.pipeline.search.foresight import check_limits, search_notes
 from compressor.tasks.outputs import described
 
 # Of the validation split, for what is said of teachers; fewer where they are slow.

@@ -13,9 +13,10 @@ from compressor.models import EngineModel, OnnxModel, TorchModel
 from compressor.pipeline.control import check_control, run_control, with_control
 from compressor.pipeline.environment import describe_environment
 from compressor.pipeline.folder import claim, point_to
+from compressor.pipeline.foresight import check_limits, is_open
 from compressor.pipeline.job import Job, prepared, report_progress
 from compressor.pipeline.loop import Arm, measure_reference, run_arm
-from compressor.pipeline.search import Searched, begun, check_limits, is_open, search
+from compressor.pipeline.search import Searched, begun, search
 from compressor.pipeline.summary import (
     artifact_of,
     budget_checks,

@@ -4,7 +4,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import NormalDist
 
-from compressor.errors import PlanError
 from compressor.pipeline.search.work import Node
 from compressor.pipeline.summary import budget_checks
 from compressor.report import StageRecord
@@ -114,23 +113,3 @@ def figures(file: Node) -> tuple[float, float, float]:
     latency = record.latency_ms
     ratio = latency.p50 / (latency.reference_p50 or 1.0) if latency and latency.p50 is not None else 0.0
     return float(record.size_bytes or 0), ratio, float(record.score_drop or 0.0)
-
-
-def check_reachable(goals: Goals, reference: StageRecord, smallest: StageRecord) -> None:
-    """Refuse limits that not even the smallest network keeps.
-
-    Args:
-        goals: The run's.
-        reference: The untouched network's record.
-        smallest: What a file costs of which as much was cut as can be.
-
-    Raises:
-        PlanError: Naming the limit and what is reached.
-    """
-    for check in budget_checks(goals, [reference, smallest]):
-        if check.met is False and check.name != "score_drop":
-            raise PlanError(
-                f"no part of this network keeps {check.name} = {check.limit:g}: with as much cut as can be, "
-                f"{check.value:.4g} is left",
-                f"--set budget.{check.name}={(check.value or 0) * 1.1:.3g}, or a smaller network of its family",
-            )

@@ -14,9 +14,9 @@ from compressor.errors import PlanError, StageError
 from compressor.export.onnx import write_atomically
 from compressor.measure import Snapshot
 from compressor.pipeline.estimate import seconds_of_step
+from compressor.pipeline.foresight import is_open, place_of_search, search_notes
 from compressor.pipeline.job import Job
 from compressor.pipeline.search.baselines import HALF, baselines
-from compressor.pipeline.search.foresight import is_open, place_of_search, search_notes
 from compressor.pipeline.search.front import Judge, front_of
 from compressor.pipeline.search.lock import LOCK, locked
 from compressor.pipeline.search.moves import SHORT, WHOLE, Moves

@@ -6,8 +6,7 @@ from typing import Any
 import pytest
 from imagined import REFERENCE
 
-from compressor.errors import PlanError
-from compressor.pipeline.search.front import Judge, check_reachable, front_of
+from compressor.pipeline.search.front import Judge, front_of
 from compressor.pipeline.search.work import Node
 from compressor.report import Latency, StageRecord
 from compressor.target import Goals
@@ -86,12 +85,3 @@ def test_without_a_clock_arithmetic_is_the_cost() -> None:
     files = [file("a", 300, None, 0.0, macs=500), file("b", 400, None, 0.0, macs=400)]
     found = judge(score_drop=0.01, minimize="latency").best(files)
     assert found is not None and found.name == "b"
-
-
-def test_what_not_even_the_smallest_keeps() -> None:
-    smallest = file("smallest", 50_000, None, 0.9, params=10_000).measured
-    check_reachable(Goals(size_mb=0.06, score_drop=0.01), REFERENCE, smallest)
-    with pytest.raises(PlanError, match=r"no part of this network keeps size_mb = 0\.04"):
-        check_reachable(Goals(size_mb=0.04), REFERENCE, smallest)
-    with pytest.raises(PlanError, match="params"):
-        check_reachable(Goals(params=5000), REFERENCE, smallest)

@@ -13,7 +13,7 @@ from compressor.distill.stage import Distill
 from compressor.errors import InputError, PlanError
 from compressor.export.stage import Export
 from compressor.pipeline import Job
-from compressor.pipeline.search import is_open
+from compressor.pipeline.foresight import is_open
 from compressor.pipeline.search.lock import locked
 from compressor.profile import Profile
 from compressor.prune.stage import Prune

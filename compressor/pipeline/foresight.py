@@ -9,15 +9,16 @@ from typing import TYPE_CHECKING
 from compressor.copies import copy_of
 from compressor.data import fitted
 from compressor.distill.stage import Distill
-from compressor.errors import StageError
+from compressor.errors import PlanError, StageError
 from compressor.measure import costs_of
 from compressor.pipeline.job import Job
-from compressor.pipeline.search.front import check_reachable
+from compressor.pipeline.summary import budget_checks
 from compressor.prune.budget import HIGHEST
 from compressor.prune.stage import Prune
 from compressor.report import StageRecord
 from compressor.runners import available
 from compressor.stage import Stage
+from compressor.target import Goals
 
 if TYPE_CHECKING:
     from compressor.models import Form
@@ -117,3 +118,23 @@ def _costs(job: Job, stages: list[Stage]) -> StageRecord:
         for stage in stages:
             form = stage.rehearse(form, replace(ctx, data=fitted(job.data, form.info))).model
         return costs_of(form, replace(ctx, data=fitted(job.data, form.info)), None)
+
+
+def check_reachable(goals: Goals, reference: StageRecord, smallest: StageRecord) -> None:
+    """Refuse limits that not even the smallest network keeps.
+
+    Args:
+        goals: The run's.
+        reference: The untouched network's record.
+        smallest: What a file costs of which as much was cut as can be.
+
+    Raises:
+        PlanError: Naming the limit and what is reached.
+    """
+    for check in budget_checks(goals, [reference, smallest]):
+        if check.met is False and check.name != "score_drop":
+            raise PlanError(
+                f"no part of this network keeps {check.name} = {check.limit:g}: with as much cut as can be, "
+                f"{check.value:.4g} is left",
+                f"--set budget.{check.name}={(check.value or 0) * 1.1:.3g}, or a smaller network of its family",
+            )

@@ -5,17 +5,27 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+from imagined import REFERENCE
 
 from compressor import pipeline
 from compressor.distill.stage import Distill
 from compressor.errors import PlanError
 from compressor.export.stage import Export
 from compressor.pipeline import Job
+from compressor.pipeline.foresight import (
+    QUICK,
+    STUDENTS,
+    WHOLE,
+    check_limits,
+    check_reachable,
+    repeats,
+    search_notes,
+)
 from compressor.pipeline.job import prepared
-from compressor.pipeline.search.foresight import QUICK, STUDENTS, WHOLE, check_limits, repeats, search_notes
 from compressor.profile import Profile
 from compressor.prune.stage import Prune
 from compressor.quantize.stage import Quantize
+from compressor.report import StageRecord
 from compressor.target import Goals, Target
 
 MakeJob = Callable[..., Job]
@@ -66,3 +76,12 @@ def test_what_nothing_reaches_is_refused_before_any_training(make_job: MakeJob) 
     with pytest.raises(PlanError, match=r"keeps params = 20"):
         check_limits(prepared(open_job(make_job, Goals(params=20))))
     check_limits(prepared(open_job(make_job, Goals(size_mb=0.05))))
+
+
+def test_what_not_even_the_smallest_keeps() -> None:
+    smallest = StageRecord(name="smallest", kind="", seconds=0.0, size_bytes=50_000, params=10_000)
+    check_reachable(Goals(size_mb=0.06, score_drop=0.01), REFERENCE, smallest)
+    with pytest.raises(PlanError, match=r"no part of this network keeps size_mb = 0\.04"):
+        check_reachable(Goals(size_mb=0.04), REFERENCE, smallest)
+    with pytest.raises(PlanError, match="params"):
+        check_reachable(Goals(params=5000), REFERENCE, smallest)
