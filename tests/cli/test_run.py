@@ -164,7 +164,9 @@ def test_quick_run_to_the_end_and_again(here: Path, digits: Path) -> None:
     assert first.exit_code in (0, 6), first.output
     folder = here / "runs" / "digits-mobile-cpu"
     assert (here / "runs" / "last").read_text().strip().endswith("digits-mobile-cpu")
-    assert "04-export" in first.stdout and "report.html" in first.stdout and "budget" in first.stdout
+    assert "-export/model.onnx" in first.stdout and "report.html" in first.stdout and "budget" in first.stdout
+    # How much goes was searched.
+    assert "the front: " in first.stdout and (folder / "best" / "model.onnx").exists()
     before = (folder / "report.json").read_bytes()
     again = run(digits, "--quick", "--json")
     assert again.exit_code == first.exit_code

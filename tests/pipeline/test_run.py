@@ -16,7 +16,7 @@ from compressor.pipeline import Job
 from compressor.prune.stage import Prune
 from compressor.report import Report
 from compressor.stage import StageResult
-from compressor.target import Budget
+from compressor.target import Goals
 
 MakeJob = Callable[..., Job]
 
@@ -73,7 +73,7 @@ def test_a_control_of_nothing_is_refused(make_job: MakeJob) -> None:
 
 
 def test_a_missed_budget_is_said(make_job: MakeJob) -> None:
-    report = pipeline.run(make_job(budget=Budget(size_mb=0.001, score_drop=1.0)))
+    report = pipeline.run(make_job(budget=Goals(size_mb=0.001, score_drop=1.0)))
     assert report.status == "budget_missed"
     assert {check.name: check.met for check in report.budget} == {"score_drop": True, "size_mb": False}
 

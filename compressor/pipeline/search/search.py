@@ -116,7 +116,9 @@ def search(
         searched.report = _report(work, judge, moves, own_seconds(), searched)
         searched.best = _keep_best(judge, moves.files, job.out)
         progress(Progress("search", message=_so_far(judge, moves.files, file, seconds_left())))
-        searched.grown()
+        # The report of a run that was finished stands while it is gone through again.
+        if work.done:
+            searched.grown()
 
     moves = Moves(work, judge, prune, tail, seconds_left, found, brief=job.quick)
     if hours is not None:
@@ -153,12 +155,12 @@ def search(
         moves.seconds_left = seconds_left
     chosen = judge.best(moves.files) or judge.nearest(moves.files)
     searched.report = _report(work, judge, moves, own_seconds(), searched, chosen)
-    if opened is not None:
+    if work.done:
         searched.grown()
+    if opened is not None:
         rows = baselines(job, reference, progress, moves, start, fixed, work.epochs - start.epochs)
         searched.report = searched.report.model_copy(update={"baselines": rows})
     searched.stages = chosen.stages
-    searched.grown()
     return replace(job, profile=replace(job.profile, stages=chosen.stages))
 
 

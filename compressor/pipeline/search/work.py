@@ -77,6 +77,7 @@ class Work:
     Attributes:
         seconds: Of training and of measuring, those of earlier sittings too.
         now: What of them was spent since this was made.
+        done: How many stages were really done since then, and not taken from where they were done before.
         epochs: Of all trainings.
         decisions: What a clock decided of the search itself.
     """
@@ -89,6 +90,7 @@ class Work:
         self._inherited: dict[str, Any] = {}
         self.seconds = {"training": 0.0, "measuring": 0.0}
         self.now = 0.0
+        self.done = 0
         self.epochs = 0
         self.decisions = Decisions(job.out / "search" / "decisions.json")
         self.reference = self._reference_on_validation(reference)
@@ -184,6 +186,7 @@ class Work:
             name = f"{node.name} {stage.kind}"
             done = do_step(stage, name, current, place, self.job, teachers, self._progress, timed, before)
             self.now += time.perf_counter() - start
+            self.done += 1
         whole = float(done.record.metrics.get(SECONDS, 0.0))
         trained = done.record.seconds if epochs_of(stage) else 0.0
         self.epochs += epochs_of(stage)
