@@ -10,8 +10,14 @@ from typing import Any
 import pytest
 
 # Files that take minutes start first; all but one of them are shared out by parameter rather than whole.
-SPLIT = ("test_networks.py", "test_encoders.py", "test_profiles_shipped.py", "test_examples.py")
-LONG = ("test_kill.py", *SPLIT)
+SPLIT = (
+    "test_networks.py",
+    "test_encoders.py",
+    "test_profiles_shipped.py",
+    "test_examples.py",
+    "search/test_search.py",
+)
+LONG = ("test_kill.py", *(Path(name).name for name in SPLIT))
 
 # Before torch is imported: its pools read these once.
 os.environ.setdefault("OMP_NUM_THREADS", "1")

@@ -160,15 +160,13 @@ def test_plan_says_what_will_be_done(here: Path, digits: Path) -> None:
 
 
 def test_quick_run_to_the_end_and_again(here: Path, digits: Path) -> None:
-    first = run(digits, "--quick")
+    first = run(digits, "--quick", "--set", "prune.ratio=0.5")
     assert first.exit_code in (0, 6), first.output
     folder = here / "runs" / "digits-mobile-cpu"
     assert (here / "runs" / "last").read_text().strip().endswith("digits-mobile-cpu")
     assert "-export/model.onnx" in first.stdout and "report.html" in first.stdout and "budget" in first.stdout
-    # How much goes was searched.
-    assert "the front: " in first.stdout and (folder / "best" / "model.onnx").exists()
     before = (folder / "report.json").read_bytes()
-    again = run(digits, "--quick", "--json")
+    again = run(digits, "--quick", "--set", "prune.ratio=0.5", "--json")
     assert again.exit_code == first.exit_code
     report = json.loads(again.stdout)
     assert report["quick"] and (report["status"] == "budget_missed") == (again.exit_code == 6)

@@ -51,8 +51,8 @@ VISION = {
 WIDTHS = {"distilbert": "dim"}
 
 
-# Its attention is three times as large a graph, and read and pruned in other tests as well.
-SLOW = ("deberta-v2",)
+# What is their own, names of layers, narrow tables of words, attention by places, is read and pruned in other tests.
+SLOW = ("deberta-v2", "electra", "roberta")
 
 
 @dataclass
