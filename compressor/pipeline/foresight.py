@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from compressor.copies import copy_of
 from compressor.data import fitted
-from compressor.distill.stage import Distill
+from compressor.distill.stage import Distill, StudentBudget
 from compressor.errors import PlanError, StageError
 from compressor.measure import costs_of
 from compressor.pipeline.job import Job
@@ -100,17 +100,29 @@ def check_limits(job: Job) -> None:
     searched = job.stages[place]
     assert isinstance(searched, Prune)
     prune = searched.opened().model_copy(update={"ratio": HIGHEST})
-    before = [stage for stage in job.stages[:place] if not (isinstance(stage, Distill) and stage.is_open)]
-    reference = _costs(job, [])
-    try:
-        smallest = _costs(job, [*before, prune, *job.stages[place + 1 :]])
-    except StageError:
-        # Rounding leaves the network as it is: what that costs is found by the search.
+    before, after = job.stages[:place], (prune, *job.stages[place + 1 :])
+    told = tuple(stage for stage in before if not (isinstance(stage, Distill) and stage.is_open))
+    chains = [(*told, *after)]
+    if len(told) < len(before) and job.student is None:
+        # The smallest relative may be smaller than anything that is cut out of the network.
+        tiny = StudentBudget(params=2, nearest=True)
+        smaller = (one.model_copy(update={"budget": tiny}) if isinstance(one, Distill) else one for one in before)
+        chains.append((*smaller, *after))
+    reference = _costs(job, ())
+    for number, stages in enumerate(chains, 1):
+        try:
+            check_reachable(job.profile.budget, reference, _costs(job, stages))
+        except StageError:
+            # Rounding leaves the network as it is: what that costs is found by the search.
+            return
+        except PlanError:
+            if number == len(chains):
+                raise
+            continue
         return
-    check_reachable(job.profile.budget, reference, smallest)
 
 
-def _costs(job: Job, stages: list[Stage]) -> StageRecord:
+def _costs(job: Job, stages: tuple[Stage, ...]) -> StageRecord:
     """Of the file that stages make of the reference, without training."""
     form: Form = replace(job.model, module=copy_of(job.model.module))
     with TemporaryDirectory() as folder:
