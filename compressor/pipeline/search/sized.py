@@ -3,6 +3,7 @@
 import math
 from collections.abc import Callable
 
+from compressor.errors import PlanError, StageError
 from compressor.pipeline.search.moves import WHOLE, Moves
 from compressor.pipeline.search.work import Node
 from compressor.prune.budget import HIGHEST
@@ -55,7 +56,11 @@ def keep_within(moves: Moves, node: Node) -> float:
 
     def fits(keep: float) -> bool:
         cut = () if keep == 1.0 else (moves.cutting(keep, 1),)
-        return moves.judge.within(moves.work.trial(node, (*cut, *moves.tail), timed=by_clock))
+        try:
+            return moves.judge.within(moves.work.trial(node, (*cut, *moves.tail), timed=by_clock))
+        except (PlanError, StageError):
+            # Rounding leaves all channels: there is nothing smaller to be had of it.
+            return False
 
     def found() -> float:
         if fits(1.0):

@@ -3,7 +3,12 @@
 import pytest
 from imagined import WHOLE_BYTES, Imagined, moves_on
 
+from compressor.errors import PlanError
 from compressor.pipeline.search.sized import NEAR, best_of_size, keep_within
+from compressor.pipeline.search.work import Node
+from compressor.prune.stage import Prune
+from compressor.report import StageRecord
+from compressor.stage import Stage
 
 
 @pytest.mark.parametrize("limit", [0.9, 0.25, 0.01])
@@ -32,6 +37,28 @@ def test_cuts_no_more_than_half_at_once_and_trains_while_it_helps() -> None:
     cuts = [float(line.split()[3]) for line in work.log if " prune " in line]
     assert len(cuts) > 1 and max(cuts) <= 0.5
     assert any(" recover " in line for line in work.log)
+
+
+def test_what_can_t_be_cut_further_is_as_small_as_it_gets() -> None:
+    work = Imagined()
+    moves = moves_on(work, size_mb=0.05)
+    tried, stepped = work.trial, work.step
+
+    def is_cut_again(node: Node, stages: tuple[Stage, ...]) -> bool:
+        return work.keep_of(node) < 0.6 and any(isinstance(stage, Prune) for stage in stages)
+
+    def trial(node: Node, stages: tuple[Stage, ...], timed: bool) -> StageRecord:
+        if is_cut_again(node, stages):
+            raise PlanError("no layer can lose channels")
+        return tried(node, stages, timed)
+
+    def step(node: Node, stage: Stage) -> Node | str:
+        return "no layer can lose channels" if is_cut_again(node, (stage,)) else stepped(node, stage)
+
+    work.trial, work.step = trial, step  # type: ignore[method-assign]
+    best_of_size(moves, work.origin, lambda node: node)
+    assert moves.files and moves.judge.best(moves.files) is None
+    assert "comes nearest, with size_mb" in moves.judge.lacking(moves.files)
 
 
 def test_better_within_more() -> None:
