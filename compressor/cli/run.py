@@ -1,12 +1,17 @@
 """``compress run``: the whole pipeline."""
 
-from typing import Any
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from compressor.cli.child import say
 from compressor.cli.options import JOB_OPTIONS, ControlCommand, JobOptions, add_options
 from compressor.errors import ExitCode
+
+if TYPE_CHECKING:
+    from compressor.pipeline import Job
 
 
 @click.command(cls=ControlCommand)
@@ -20,11 +25,15 @@ def run(command: str, /, as_json: bool, **typed: Any) -> int:
     MODEL is a checkpoint (compress example, compress train, compressor.save_checkpoint), or a bare
     state_dict with --factory. Ends with 6 if everything ran but the budget was missed.
     """
+    return carry_out(JobOptions(**typed).job(command), as_json)
+
+
+def carry_out(job: Job, as_json: bool) -> int:
+    """Do a job, print its report, and give the exit code that it ends with."""
     from compressor import pipeline
     from compressor.cli.console import print_json, print_report
     from compressor.cli.progress import progress_display
 
-    job = JobOptions(**typed).job(command)
     say(out=str(job.out))
     with progress_display() as progress:
         report = pipeline.run(job, progress)

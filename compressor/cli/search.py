@@ -5,9 +5,8 @@ from typing import Any
 
 import click
 
-from compressor.cli.child import say
 from compressor.cli.options import JOB_OPTIONS, ControlCommand, JobOptions, add_options
-from compressor.errors import ExitCode
+from compressor.cli.run import carry_out
 
 MOST_TRIALS = 1_000_000
 
@@ -39,18 +38,7 @@ def search(command: str, /, trials: int, storage: str, as_json: bool, **typed: A
     objectives. Of --hours the last half is for baselines: a fixed profile, and random search with as much
     training. Killed at any moment, the same command goes on. Ends as compress run does.
     """
-    from compressor import pipeline
-    from compressor.cli.console import print_json, print_report
-    from compressor.cli.progress import progress_display
     from compressor.pipeline.search.storage import check_address
 
     check_address(storage)
-    job = replace(JobOptions(**typed).job(command), trials=trials, storage=storage)
-    say(out=str(job.out))
-    with progress_display() as progress:
-        report = pipeline.run(job, progress)
-    if as_json:
-        print_json(report.model_dump(mode="json"))
-    else:
-        print_report(report, str(job.out))
-    return ExitCode.BUDGET_MISSED if report.status == "budget_missed" else ExitCode.DONE
+    return carry_out(replace(JobOptions(**typed).job(command), trials=trials, storage=storage), as_json)

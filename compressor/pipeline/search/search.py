@@ -1,31 +1,33 @@
 """A run's stages found by trying: from the stage that is told no ratio to the file that meets the goals best."""
 
+import shutil
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from shutil import copyfile
 
 from compressor.context import Progress, ShowProgress
 from compressor.digests import file_digest
 from compressor.distill.stage import Distill
-from compressor.errors import PlanError, StageError
+from compressor.errors import InputError, PlanError, StageError
 from compressor.export.onnx import write_atomically
 from compressor.measure import Snapshot
+from compressor.pipeline.cache import DONE, KEY
 from compressor.pipeline.estimate import seconds_of_step
+from compressor.pipeline.folder import is_run
 from compressor.pipeline.foresight import is_open, place_of_search, search_notes
 from compressor.pipeline.job import Job
 from compressor.pipeline.search.baselines import HALF, baselines
 from compressor.pipeline.search.front import Judge, front_of
-from compressor.pipeline.search.lock import LOCK, locked
+from compressor.pipeline.search.lock import locked
 from compressor.pipeline.search.moves import SHORT, WHOLE, Moves
 from compressor.pipeline.search.path import smallest
 from compressor.pipeline.search.sensitivity import sensitivity_of
 from compressor.pipeline.search.sides import Sides
 from compressor.pipeline.search.sized import best_of_size
 from compressor.pipeline.search.space import space_of
-from compressor.pipeline.search.storage import Opened, open_study
+from compressor.pipeline.search.storage import IDENTITY, JOURNAL, Opened, open_study
 from compressor.pipeline.search.study import Study
 from compressor.pipeline.search.words import in_words
 from compressor.pipeline.search.work import Node, Work
@@ -35,6 +37,8 @@ from compressor.report import Artifact, FrontPoint, Search, Sensitivity, StageRe
 from compressor.stage import Stage
 
 BEST = "best"
+# Of a search's folder, beside a folder for every stage.
+OWN_FILES = (JOURNAL, IDENTITY, "decisions.json")
 # Of what is only told: no choice hangs on it.
 SECONDS_OF_SENSITIVITY = 20.0
 
@@ -55,7 +59,8 @@ def begun(job: Job) -> Iterator[Opened | None]:
     """Hold the folder of a job's search, and where it has trials open their study, before anything is trained.
 
     Raises:
-        InputError: Another process searches in the folder, or the storage is another search's or can't be reached.
+        InputError: Another process searches in the folder, a file that is no run's is in the way, or the storage is
+            another search's or can't be reached.
         MissingError: What the storage needs isn't installed.
         PlanError: The job asks for trials, and no stage is open.
     """
@@ -67,8 +72,9 @@ def begun(job: Job) -> Iterator[Opened | None]:
             )
         yield None
         return
+    _check_best(job.out)
     with locked(job.out / "search"):
-        if job.fresh:
+        if job.fresh and is_run(job.out):
             _forget(job.out / "search")
         yield open_study(job, job.stages) if job.trials else None
 
@@ -175,9 +181,18 @@ def _sides(moves: Moves, job: Job, place: int) -> Sides:
 
 
 def _forget(folder: Path) -> None:
-    for path in sorted(folder.rglob("*"), reverse=True):
-        if path != folder / LOCK:
-            path.rmdir() if path.is_dir() and not path.is_symlink() else path.unlink()
+    """Delete what searches left in their folder, and nothing else that may lie in a folder of that name."""
+    for path in folder.iterdir():
+        if path.is_dir() and not path.is_symlink() and any((path / mark).exists() for mark in (KEY, DONE)):
+            shutil.rmtree(path)
+        elif path.is_file() and (path.name in OWN_FILES or path.match("sensitivity-*.json")):
+            path.unlink()
+
+
+def _check_best(out: Path) -> None:
+    path = out / BEST / "model.onnx"
+    if path.exists() and not is_run(out):
+        raise InputError(f"{path} is not a run's, and would be written over", "move it, or another --out")
 
 
 def _check_time(moves: Moves, hours: float, left: float) -> None:
@@ -257,7 +272,7 @@ def _keep_best(judge: Judge, files: list[Node], out: Path) -> Artifact | None:
         write_atomically(path, source.read_bytes())
     script = source.with_name("infer.py")
     if script.exists():
-        copyfile(script, folder / "infer.py")
+        shutil.copyfile(script, folder / "infer.py")
     return artifact_of(best.measured, f"{BEST}/model.onnx", best.precision, file_digest(path))
 
 

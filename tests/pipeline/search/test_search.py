@@ -15,6 +15,7 @@ from compressor.export.stage import Export
 from compressor.pipeline import Job
 from compressor.pipeline.foresight import is_open
 from compressor.pipeline.search.lock import locked
+from compressor.pipeline.search.search import _forget
 from compressor.profile import Profile
 from compressor.prune.stage import Prune
 from compressor.quantize.stage import Quantize
@@ -134,6 +135,24 @@ def test_other_seeds_repeat_what_the_first_found(open_job: MakeJob) -> None:
     report = pipeline.run(job)
     assert len(report.seeds) == 2
     assert (job.out / "seed-0" / "search").is_dir() and not (job.out / "seed-1" / "search").exists()
+
+
+def test_nothing_of_the_users_is_written_over_or_deleted(open_job: MakeJob) -> None:
+    job = open_job(Goals(score_drop=0.9), fresh=True)
+    theirs = [job.out / "search" / "notes.txt", job.out / "search" / "thesis" / "chapter.tex"]
+    for path in theirs:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text("mine")
+    (job.out / "best").mkdir()
+    (job.out / "best" / "model.onnx").write_text("mine")
+    with pytest.raises(InputError, match="is not a run's, and would be written over"):
+        pipeline.run(job)
+    assert (job.out / "best" / "model.onnx").read_text() == "mine"
+    ours = job.out / "search" / "prune-0123"
+    ours.mkdir()
+    (ours / "stage.json").write_text("{}")
+    _forget(job.out / "search")
+    assert [path.read_text() for path in theirs] == ["mine", "mine"] and not ours.exists()
 
 
 def test_a_stage_with_an_amount_is_not_searched(make_job: MakeJob) -> None:
