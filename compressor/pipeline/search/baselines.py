@@ -98,5 +98,5 @@ def _row(name: str, moves: Moves, file: Node, epochs: int) -> Baseline:
         epochs=epochs,
         meets=moves.judge.meets(record),
         artifact=(Path("search") / record.artifact).as_posix(),
-        sha256=file.content,
+        sha256=file.sha256,
     )

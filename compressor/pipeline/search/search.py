@@ -165,7 +165,9 @@ def search(
         searched.grown()
     if opened is not None:
         rows = baselines(job, reference, progress, moves, start, fixed, work.epochs - start.epochs)
-        searched.report = searched.report.model_copy(update={"baselines": rows})
+        # They may have had to be shortened, which is noted.
+        told = _report(work, judge, moves, own_seconds(), searched, chosen)
+        searched.report = told.model_copy(update={"baselines": rows, "seconds": searched.report.seconds})
     searched.stages = chosen.stages
     return replace(job, profile=replace(job.profile, stages=chosen.stages))
 
@@ -251,7 +253,7 @@ def _point(file: Node, judge: Judge, on_front: bool, chosen: bool, out: Path) ->
         on_front=on_front,
         chosen=chosen,
         artifact=_path(file, out).relative_to(out).as_posix(),
-        sha256=file.content,
+        sha256=file.sha256,
     )
 
 

@@ -11,7 +11,7 @@ from typing import Any
 from compressor.context import Decisions, RunContext, ShowProgress
 from compressor.copies import copy_of
 from compressor.data import fitted
-from compressor.digests import module_digest
+from compressor.digests import file_digest, module_digest
 from compressor.errors import PlanError, StageError
 from compressor.measure import Snapshot, costs_of, snapshot
 from compressor.models import Form
@@ -25,7 +25,7 @@ from compressor.stage import Stage
 # What a clock said of the first network's layers is taken to hold for what is cut out of it, until one is chosen.
 INHERITED = ("weight_bits", "int8_against_float")
 # What a search adds to the numbers of its stages.
-SECONDS, PRECISION = "seconds_in_all", "precision_of_file"
+SECONDS, PRECISION, DIGEST = "seconds_in_all", "precision_of_file", "sha256_of_file"
 
 
 @dataclass(frozen=True)
@@ -55,6 +55,11 @@ class Node:
     def precision(self) -> str:
         """Of a file: of the numbers in it."""
         return str(self.measured.metrics.get(PRECISION, ""))
+
+    @property
+    def sha256(self) -> str:
+        """Of a file: its digest, which the network's is not where no stage exports."""
+        return str(self.measured.metrics.get(DIGEST, ""))
 
     @property
     def epochs(self) -> int:
@@ -197,7 +202,8 @@ class Work:
     def _on_validation(self, form: Form, ctx: RunContext) -> tuple[StageRecord, Path | None]:
         taken = snapshot("point", form, ctx, ctx.workdir, self.reference, "validation")
         taken.save(ctx.workdir)
-        metrics = {**taken.record.metrics, PRECISION: taken.artifact.precision}
+        digest = file_digest(taken.artifact.path)
+        metrics = {**taken.record.metrics, PRECISION: taken.artifact.precision, DIGEST: digest}
         return taken.record.model_copy(update={"metrics": metrics}), taken.artifact.path
 
     def _seed(self, folder: Path) -> None:
