@@ -31,8 +31,8 @@ class Textbook(nn.Module):
 
 
 def vgg() -> nn.Module:
-    """VGG-11 with BN, with three of its five poolings and one linear layer."""
-    layers = make_layers([64, 128, "M", 256, 256, "M", 512, 512, "M", 512, 512], batch_norm=True)
+    """VGG-11 with BN, without the last two of its five poolings, and one linear layer."""
+    layers = make_layers([64, "M", 128, "M", 256, 256, "M", 512, 512, 512, 512], batch_norm=True)
     network: nn.Module = VGG(layers, num_classes=10)
     layers.register_module("0", nn.Conv2d(1, 64, 3, padding=1))
     network.avgpool = nn.AdaptiveAvgPool2d(1)
