@@ -124,7 +124,7 @@ class Bench:
         assert isinstance(prune, Prune)
         moves = Moves(work, judge, prune, tuple(tail), lambda: float("inf"), lambda _: None)
         random_cuts(moves, work.origin, epochs, seed=0)
-        chosen = judge.best(moves.files) or judge.nearest(moves.files)
+        chosen = moves.chosen
         found = replace(self._plain, stages=chosen.stages)
         return row_of(pipeline.run(self._job("random", found), self._display), work.epochs)
 

@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 WHOLE, QUICK = (4.0, 14), (2.0, 4)
 # Of the open distillation's training: a short one for each of two students, and a longer one for the better.
 STUDENTS = 1.0
+# A limit that no relative keeps: the one nearest to it is the smallest.
+SMALLEST = {"params": 2.0}
 # Of the samples, two networks that score alike answer so many differently, about.
 DISAGREE = 0.05
 
@@ -105,7 +107,7 @@ def check_limits(job: Job) -> None:
     chains = [(*told, *after)]
     if len(told) < len(before) and job.student is None:
         # The smallest relative may be smaller than anything that is cut out of the network.
-        tiny = StudentBudget(params=2, nearest=True)
+        tiny = StudentBudget(**SMALLEST, nearest=True)
         smaller = (one.model_copy(update={"budget": tiny}) if isinstance(one, Distill) else one for one in before)
         chains.append((*smaller, *after))
     reference = _costs(job, ())

@@ -64,7 +64,7 @@ def baselines(
             does(moves, affordable)
         searched.notes += [f"{name}: {note}" for note in moves.notes]
         if moves.files:
-            best = moves.judge.best(moves.files) or moves.judge.nearest(moves.files)
+            best = moves.chosen
             rows.append(_row(name, moves, best, work.epochs + start.epochs))
 
     def as_told(moves: Moves, affordable: int) -> None:

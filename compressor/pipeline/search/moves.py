@@ -109,6 +109,16 @@ class Moves:
             return False
         return True
 
+    @property
+    def chosen(self) -> Node:
+        """The best file so far, or where none meets the goals the nearest; there is one at least."""
+        return self.judge.best(self.files) or self.judge.nearest(self.files)
+
+    @property
+    def seconds_to_report(self) -> float:
+        """What the run needs after the search: each stage of what is chosen is measured once more, on test."""
+        return len(self.chosen.stages) * self.work.seconds_of_a_file if self.files else 0.0
+
     def made(self, node: Node, stage: Stage) -> Node | None:
         """What a stage makes of a network; None where it can't, which is noted."""
         made = self._noted(node, self.work.step(node, stage))

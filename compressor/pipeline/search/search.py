@@ -113,7 +113,8 @@ def search(
     spent = reference.record.seconds
 
     def seconds_left() -> float:
-        return float("inf") if hours is None else hours * 3600 - spent - sum(work.seconds.values())
+        needed = spent + sum(work.seconds.values()) + moves.seconds_to_report
+        return float("inf") if hours is None else hours * 3600 - needed
 
     def own_seconds() -> float:
         return max(0.0, time.perf_counter() - began - work.now)
@@ -149,6 +150,9 @@ def search(
             moves.finish(as_told)
     if judge.objective == "score":
         best_of_size(moves, start, sides.within)
+        if judge.best(moves.files) is None and (relative := sides.smallest()) is not None:
+            # Only what is cut out of a smaller relative is that small.
+            best_of_size(moves, relative)
     else:
         smallest(moves, sides.best_start(start))
     if not moves.files:
@@ -159,7 +163,7 @@ def search(
         study = Study(opened, moves, space_of(job, sides.before, prune), sides.before, start, job.seed)
         study.search(job.trials)
         moves.seconds_left = seconds_left
-    chosen = judge.best(moves.files) or judge.nearest(moves.files)
+    chosen = moves.chosen
     searched.report = _report(work, judge, moves, own_seconds(), searched, chosen)
     if work.done:
         searched.grown()

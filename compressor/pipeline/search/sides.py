@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from math import ceil
 
 from compressor.distill.stage import Distill, StudentBudget
+from compressor.pipeline.foresight import SMALLEST
 from compressor.pipeline.search.moves import MORE, SHORT, Moves
 from compressor.pipeline.search.work import Node
 from compressor.stage import Stage
@@ -64,6 +65,11 @@ class Sides:
         ]
         return self.halved([node, *fitting])
 
+    def smallest(self) -> Node | None:
+        """The smallest relative of the reference, trained for a short while; None without any, or without the time."""
+        students = [] if self.distill is None or self.moves.brief else self._students([SMALLEST])
+        return students[0] if students else None
+
     def halved(self, candidates: Sequence[Node]) -> Node:
         """The best of some networks: the worse half is left, the rest trained on, until one remains."""
         left = list(candidates)
@@ -96,7 +102,7 @@ class Sides:
             stage = self.distill.model_copy(update={"budget": StudentBudget(**limit, nearest=True), "train": train})
             costs = work.trial(work.origin, (stage,), timed=False)
             is_new = (costs.params, costs.macs) not in known
-            fits = all((getattr(costs, name) or 0) <= value for name, value in limit.items())
+            fits = limit == SMALLEST or all((getattr(costs, name) or 0) <= value for name, value in limit.items())
             if fits and is_new and (costs.params or 0) < (whole.params or 0):
                 known.add((costs.params, costs.macs))
                 made = self.moves.made(work.origin, stage) if self.moves.affords(work.origin, epochs) else None

@@ -16,13 +16,14 @@ NEAR, TRIALS = 0.02, 7
 MOST_TRAININGS, MOST_WITH_TIME = 2, 10
 
 
-def best_of_size(moves: Moves, start: Node, better: Callable[[Node], Node]) -> None:
+def best_of_size(moves: Moves, start: Node, better: Callable[[Node], Node] | None = None) -> None:
     """Look for the best file within the limits; the files are in ``moves``.
 
     Args:
         moves: The search's.
         start: What is cut.
-        better: Gives the network that was cut to size, or another one of that size that learns better.
+        better: Gives the network that was cut to size, or another one of that size that learns better; None where no
+            other is looked for.
     """
     here, keep = start, keep_within(moves, start)
     while keep < AT_ONCE:
@@ -31,7 +32,8 @@ def best_of_size(moves: Moves, start: Node, better: Callable[[Node], Node]) -> N
             break
         here, keep = cut, keep_within(moves, cut)
     if keep < 1.0:
-        here = better(moves.cut(here, keep) or here)
+        here = moves.cut(here, keep) or here
+        here = here if better is None else better(here)
     file = moves.file(here)
     trainings = 0 if moves.brief else MOST_WITH_TIME if moves.judge.goals.hours else MOST_TRAININGS
     for _ in range(trainings):

@@ -70,7 +70,7 @@ class Study:
             InputError: The storage doesn't answer any more.
         """
         states = require("optuna").trial.TrialState
-        found = self.moves.judge.best(self.moves.files) or self.moves.judge.nearest(self.moves.files)
+        found = self.moves.chosen
         with self.opened.reached():
             self.opened.study.enqueue_trial(self.space.near(self.moves, found), skip_if_exists=True)
             self._take_up(states)

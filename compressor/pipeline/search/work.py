@@ -139,8 +139,12 @@ class Work:
             if epochs_of(stage)
         ]
         # Training with rounding takes about twice as long, and its file is measured like those before it.
-        a_file = self.seconds["measuring"] / max(1, self._count + 1)
-        return (rates[-1] if rates else 0.0) * (epochs + 2 * 2) + 2 * a_file
+        return (rates[-1] if rates else 0.0) * (epochs + 2 * 2) + 2 * self.seconds_of_a_file
+
+    @property
+    def seconds_of_a_file(self) -> float:
+        """How long the measuring of one took, on average."""
+        return self.seconds["measuring"] / max(1, self._count + 1)
 
     def form_after(self, node: Node, stages: tuple[Stage, ...]) -> tuple[Form, RunContext]:
         """What the first stages of a file that was written made of a network, and a context for it."""
