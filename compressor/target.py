@@ -73,7 +73,7 @@ class Goals(Budget):
         gt=0.5,
         lt=1,
         description="score_drop counts as kept only where it is with this probability, given the validation samples; "
-        "without it, by the measured value",
+        "without it, by the measured value, and a search keeps one standard error in hand, at most half of score_drop",
     )
 
     @model_validator(mode="after")

@@ -36,7 +36,7 @@ GOAL_OPTIONS = (
     click.option(
         "--confidence",
         metavar="P",
-        help="--max-drop is kept only if it is with this probability: 0.95; else as measured.",
+        help="--max-drop is kept only if it is with this probability: 0.95; else a standard error is kept in hand.",
     ),
 )
 # What is typed, where it goes, and in which units.

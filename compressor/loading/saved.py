@@ -189,10 +189,11 @@ def _network(
     if isinstance(factory, str):
         factory = parse_factory(factory)
     if isinstance(factory, FactoryRef):
-        return factory, build_fresh(factory, stored)
+        return factory, build_fresh(factory)
+    if info.factory is not None and trust:
+        return info.factory, build_fresh(info.factory)
     if info.factory is not None:
-        ref = info.factory if trust else trusted(info.factory, str(folder))
-        return info.factory, build_fresh(ref, stored)
+        return info.factory, build_fresh(trusted(info.factory, str(folder)), stored)
     if factory is None:
         raise InputError(
             f"{folder} names no factory: the network came from Python",

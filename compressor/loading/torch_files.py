@@ -68,6 +68,7 @@ def load_torch(path: Path, ref: FactoryRef | None, trust: bool) -> TorchModel:
 
 def _from_checkpoint(path: Path, content: Mapping[str, Any], ref: FactoryRef | None, trust: bool) -> TorchModel:
     info = info_of(content, path)
+    is_strangers = ref is None and not trust
     if ref is None:
         if info.factory is None:
             raise ModelFileError(f"{path} names no factory", "--factory package.module:callable")
@@ -78,7 +79,7 @@ def _from_checkpoint(path: Path, content: Mapping[str, Any], ref: FactoryRef | N
     tensors = content["state_dict"]
     for name, tensor in tensors.items():
         check_stored(name, tensor, str(path))
-    answers = answering(build_fresh(ref, tensors), info.output)
+    answers = answering(build_fresh(ref, tensors if is_strangers else None), info.output)
     module = apply_shapes(answers, content["structure"], tensors, str(path), info.inputs)
     load_tensors(module, tensors, str(path))
     return TorchModel(module.eval(), info.model_copy(update=update))

@@ -9,6 +9,9 @@ from compressor.pipeline.summary import budget_checks
 from compressor.report import StageRecord
 from compressor.target import Goals, Objective
 
+# Of a drop that is allowed.
+MOST_IN_HAND = 0.5
+
 
 @dataclass(frozen=True)
 class Judge:
@@ -45,8 +48,17 @@ class Judge:
         return record.score_drop + NormalDist().inv_cdf(self.goals.confidence) * (record.score_drop_stderr or 0.0)
 
     def spare(self, record: StageRecord) -> float:
-        """How much more of the score could go; below 0 where too much is gone already."""
-        return float("inf") if self.goals.score_drop is None else self.goals.score_drop - self.drop(record)
+        """How much more of the score could go; below 0 where too much is gone already.
+
+        Where no probability is asked for, one standard error is kept in hand, of a small split at most half of the
+        goal: of many files the one at the limit is the luckiest, and loses more on samples that didn't choose it. It is
+        the rule by which Breiman et al. (Classification and Regression Trees, 1984) choose among pruned trees.
+        """
+        goal = self.goals.score_drop
+        if goal is None:
+            return float("inf")
+        in_hand = 0.0 if self.goals.confidence else min(record.score_drop_stderr or 0.0, goal * MOST_IN_HAND)
+        return goal - self.drop(record) - in_hand
 
     def within(self, record: StageRecord) -> bool:
         """Whether all limits but that of the score are kept, as far as they could be measured."""
@@ -55,11 +67,18 @@ class Judge:
 
     def meets(self, record: StageRecord) -> bool:
         """Whether all goals are met that could be measured."""
-        return self.spare(record) >= 0 and self.within(record)
+        return self._keeps_score(record) and self.within(record)
+
+    def _keeps_score(self, record: StageRecord) -> bool:
+        return self.goals.score_drop is None or self.drop(record) <= self.goals.score_drop
 
     def best(self, files: Sequence[Node]) -> Node | None:
-        """The one that meets the goals and is smallest, fastest or best; None where none does."""
+        """The one that meets the goals and is smallest, fastest or best; None where none does.
+
+        One that meets them by less than is to be kept in hand is taken only where there is no other.
+        """
         met = [file for file in files if self.meets(file.measured)]
+        met = [file for file in met if self.spare(file.measured) >= 0] or met
         if not met:
             return None
         if self.objective == "score":
@@ -87,7 +106,7 @@ class Judge:
         nearest = self.nearest(files)
         record = nearest.measured
         drop = f"score_drop = {self.drop(record):.4f} of {self.goals.score_drop or 0:g}"
-        missed = [drop] if self.spare(record) < 0 else []
+        missed = [] if self._keeps_score(record) else [drop]
         missed += [
             f"{check.name} = {check.value:.4g} of {check.limit:g}"
             for check in budget_checks(self.goals, [self.reference, record])

@@ -31,8 +31,8 @@ def file(name: str, size: int, p50: float | None, drop: float, stderr: float = 0
 FILES = [
     file("large", 1000, 1.0, 0.001),
     file("beaten", 1200, 1.1, 0.002),
-    file("small", 300, 0.6, 0.009),
-    file("fast", 400, 0.4, 0.009),
+    file("small", 300, 0.6, 0.0075),
+    file("fast", 400, 0.4, 0.0075),
     file("tiny", 100, 0.3, 0.030),
 ]
 
@@ -66,11 +66,24 @@ def test_the_best_that_meets_the_goals(goals: dict[str, Any], best: str | None) 
 
 
 def test_with_a_probability_the_error_counts() -> None:
-    drop, error = 0.009, 0.002
+    drop, error = 0.0075, 0.002
     asked = judge(score_drop=0.01, confidence=0.95)
     assert asked.drop(FILES[2].measured) == pytest.approx(drop + NormalDist().inv_cdf(0.95) * error)
     found = asked.best(FILES)
     assert found is not None and found.name == "large"
+
+
+@pytest.mark.parametrize(("error", "in_hand"), [(0.002, 0.002), (0.02, 0.005), (0.0, 0.0)])
+def test_an_error_is_kept_in_hand_but_no_more_than_half_of_the_goal(error: float, in_hand: float) -> None:
+    asked = judge(score_drop=0.01)
+    at_the_limit = file("at the limit", 100, 0.3, 0.01, error)
+    assert asked.spare(at_the_limit.measured) == pytest.approx(-in_hand)
+    inside = file("inside", 200, 0.4, 0.01 - in_hand, error)
+    found = asked.best([at_the_limit, inside])
+    assert found is not None and found.name == ("inside" if error else "at the limit")
+    # Nothing else being there, what was measured counts.
+    assert asked.best([at_the_limit]) is at_the_limit and asked.meets(at_the_limit.measured)
+    assert asked.lacking([at_the_limit]) == ""
 
 
 def test_the_nearest_where_none_does() -> None:

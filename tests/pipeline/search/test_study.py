@@ -96,7 +96,7 @@ def test_what_is_no_smaller_or_too_large_is_not_trained(tmp_path: Path) -> None:
     for trial in refused:
         ratio = round(1 - trial.params["keep"] ** (1 / trial.params["cuts"]), 3)
         keep = (1 - ratio) ** trial.params["cuts"]
-        assert not any(line.split()[2:4] == ["prune", str(ratio)] for line in work.log)
+        assert not any(line.split()[1:4] == ["p00", "prune", str(ratio)] for line in work.log)
         assert trial.state.name == ("COMPLETE" if keep**2 > 0.3 else "PRUNED")
         assert trial.state.name == "PRUNED" or trial.value > 2
 
