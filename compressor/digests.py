@@ -3,9 +3,10 @@
 import hashlib
 import json
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import torch
+if TYPE_CHECKING:
+    import torch
 
 
 def file_digest(path: Path) -> str:
@@ -14,8 +15,10 @@ def file_digest(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def module_digest(module: torch.nn.Module) -> str:
+def module_digest(module: "torch.nn.Module") -> str:
     """sha256 over a module's tensors, names and shapes."""
+    import torch
+
     digest = hashlib.sha256()
     for key, value in sorted(module.state_dict().items()):
         digest.update(f"{key}{tuple(value.shape)}{value.dtype}".encode())

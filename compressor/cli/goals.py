@@ -2,24 +2,18 @@
 
 from __future__ import annotations
 
-import re
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from compressor.errors import InputError
+from compressor.units import COUNTS, SIZES, TIMES, quantity
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from compressor.target import Goals
 
-SIZES = {"": 1e-6, "B": 1e-6, "kB": 1e-3, "KB": 1e-3, "MB": 1.0, "GB": 1e3}
-TIMES = {"ms": 1.0, "us": 1e-3, "µs": 1e-3, "s": 1e3}
-COUNTS = {"": 1.0, "k": 1e3, "K": 1e3, "M": 1e6, "G": 1e9}
-# No number that is meant is longer.
-LONGEST = 40
-NUMBER = re.compile(r"\s*([0-9]+(?:\.[0-9]*)?|\.[0-9]+)\s*([A-Za-zµ]*)\s*")
 
 PICK_OPTIONS = (
     click.option("--max-drop", metavar="X", help="The score may fall by so much; 0.01 is one point."),
@@ -98,18 +92,3 @@ def checked(values: Mapping[str, Any]) -> Goals:
         raise InputError(
             said, "--max-drop 0.01 alone is as small as can be, --max-size 500kB alone as good as can be"
         ) from None
-
-
-def quantity(option: str, text: str, units: Mapping[str, float], hint: str) -> float:
-    """A number with a unit, in the unit of the settings.
-
-    Raises:
-        InputError: It isn't one.
-    """
-    found = NUMBER.fullmatch(text) if len(text) < LONGEST else None
-    if found is None or found[2] not in units:
-        known = ", ".join(filter(None, units))
-        raise InputError(
-            f"{option} {text[:LONGEST]}: wanted a number{f' with a unit of {known}' if known else ''}", hint
-        )
-    return float(found[1]) * units[found[2]]

@@ -16,10 +16,9 @@ import onnxruntime
 from onnx import NodeProto, TensorProto
 
 from compressor.errors import ModelFileError
-from compressor.external_data import read_graph
 from compressor.measure.node_times import Events, kernel_events, milliseconds_of
+from compressor.onnx_files import PROVIDER, read_graph, session_options
 from compressor.runners import Arrays
-from compressor.runners.onnx import PROVIDER, session_options
 
 Shape = tuple[int, ...]
 CALLS = 30

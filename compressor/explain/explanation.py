@@ -13,7 +13,7 @@ from compressor.explain.integer_rules import by_operator, float_islands, float_l
 from compressor.explain.tensorrt_rules import tensorrt_findings
 from compressor.explain.time_rules import call_overhead, memory_bound, odd_channels, unfolded_norms
 from compressor.export.onnx import read_metadata
-from compressor.measure import file_size
+from compressor.onnx_files import file_size
 from compressor.report import Report
 from compressor.runners import Arrays
 from compressor.target import Target

@@ -8,7 +8,7 @@ from onnx import TensorProto
 
 from compressor.explain.costs import Costs
 from compressor.explain.finding import Finding, listed
-from compressor.measure import file_size
+from compressor.onnx_files import file_size
 
 # Smaller tensors and shares aren't worth a line.
 TENSOR_BYTES = 1024

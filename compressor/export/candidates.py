@@ -10,8 +10,9 @@ from compressor.copies import copy_of
 from compressor.export.dynamic import write_dynamic
 from compressor.export.onnx import write_graph
 from compressor.export.prefer import needs_int8, verdict, wins
-from compressor.measure import file_size, p50s, paired_drop, score_form
+from compressor.measure import p50s, paired_drop, score_form
 from compressor.models import OnnxModel, QuantizedModel, TorchForm, TorchModel
+from compressor.onnx_files import file_size
 from compressor.target import Prefer
 
 

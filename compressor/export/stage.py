@@ -14,8 +14,9 @@ from compressor.export.onnx import MERGED, export_onnx, graph_of, read_metadata,
 from compressor.export.tensorrt import build_engine, built_by_rtx
 from compressor.export.text_files import write_text_files
 from compressor.factories.text_network import is_text_network
-from compressor.measure import batch_for, collect_outputs, file_size, parity, try_file
+from compressor.measure import batch_for, collect_outputs, parity, try_file
 from compressor.models import Form, OnnxModel, QuantizedModel, TorchForm, TorchModel
+from compressor.onnx_files import file_size
 from compressor.report import Parity
 from compressor.runners import OnnxRunner, TorchRunner, available, int8_saturates
 from compressor.stage import Rehearsal, Stage, StageResult

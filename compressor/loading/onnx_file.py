@@ -8,9 +8,9 @@ from pydantic import ValidationError
 from compressor.data.tokenizer import engine
 from compressor.errors import InputError, ModelFileError
 from compressor.export.onnx import PREFIX
-from compressor.external_data import read_graph
 from compressor.factories.sentence_network import EMBEDDING
 from compressor.models import InputSpec, ModelInfo, OnnxModel, TokenizerSpec
+from compressor.onnx_files import read_graph
 from compressor.reading import parse_json, read_json, read_text
 
 ROUNDED = frozenset({"QuantizeLinear", "DequantizeLinear", "QLinearConv", "QLinearMatMul", "MatMulInteger"})

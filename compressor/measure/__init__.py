@@ -4,7 +4,6 @@ from compressor.measure.compute import count_macs, count_params
 from compressor.measure.latency import interleaved_latency, p50s, timed_inputs
 from compressor.measure.parity import parity
 from compressor.measure.score import batch_for, collect_outputs, paired_drop, score_form, score_outputs
-from compressor.measure.size import file_size
 from compressor.measure.snapshot import Reference, Snapshot, costs_of, snapshot
 from compressor.measure.trial import try_file
 
@@ -16,7 +15,6 @@ __all__ = [
     "costs_of",
     "count_macs",
     "count_params",
-    "file_size",
     "interleaved_latency",
     "p50s",
     "paired_drop",

@@ -9,13 +9,13 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
 from compressor.copies import frozen_copy
-from compressor.measure import graph_compute
+from compressor.onnx_files import compute
 
 
 def count_params(module: nn.Module | Path) -> int:
     """Trained values: parameters of a module, or weights and biases of an ONNX file."""
     if isinstance(module, Path):
-        return graph_compute.params(onnx.load(module))
+        return compute.params(onnx.load(module))
     return sum(parameter.numel() for parameter in module.parameters())
 
 
@@ -34,7 +34,7 @@ def count_macs(module: nn.Module | Path, example_inputs: tuple[Tensor, ...]) -> 
         graph = onnx.load(module)
         # A graph whose batch is written into it may hold constants of that size.
         fixed = graph.graph.input[0].type.tensor_type.shape.dim[0].dim_value or samples
-        return graph_compute.macs(graph, [(fixed, *t.shape[1:]) for t in example_inputs]) // fixed
+        return compute.macs(graph, [(fixed, *t.shape[1:]) for t in example_inputs]) // fixed
     # The counter's hooks take no parameter that is itself an input of a layer, as CaiT's class token, if it is trained.
     copied = frozen_copy(module).cpu()
     fused = torch.backends.mha.get_fastpath_enabled()

@@ -12,8 +12,8 @@ from typing import Any
 
 import onnxruntime
 
+from compressor.onnx_files import PROVIDER, session_options
 from compressor.runners import Arrays
-from compressor.runners.onnx import PROVIDER, session_options
 
 CALLS = 20
 KERNEL = "_kernel_time"

@@ -19,8 +19,8 @@ from compressor.measure.compute import count_macs, count_params
 from compressor.measure.latency import interleaved_latency, timed_inputs
 from compressor.measure.parity import parity
 from compressor.measure.score import Logits, batch_for, collect_outputs, paired_drop, score_outputs
-from compressor.measure.size import file_size
 from compressor.models import EngineModel, Form, ModelInfo, OnnxModel, QuantizedModel, TorchModel
+from compressor.onnx_files import file_size
 from compressor.reading import parse_json, read_text
 from compressor.report import Latency, Parity, StageRecord
 from compressor.runners import EngineRunner, OnnxRunner, Runner, TorchRunner, available, runner_for

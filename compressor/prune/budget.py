@@ -11,8 +11,9 @@ from compressor.context import RunContext
 from compressor.copies import copy_of
 from compressor.errors import BudgetError, PlanError
 from compressor.export.onnx import export_onnx
-from compressor.measure import count_macs, count_params, file_size, interleaved_latency, timed_inputs
+from compressor.measure import count_macs, count_params, interleaved_latency, timed_inputs
 from compressor.models import TorchModel
+from compressor.onnx_files import file_size
 from compressor.runners import OnnxRunner, available
 from compressor.target import Budget
 

@@ -12,9 +12,10 @@ from compressor.export.dynamic import write_dynamic
 from compressor.export.onnx import graph_of, write_graph
 from compressor.export.prefer import needs_int8, wins
 from compressor.factories.text_network import is_text_network
-from compressor.measure import file_size, p50s, timed_inputs
+from compressor.measure import p50s, timed_inputs
 from compressor.measure.node_times import node_times
 from compressor.models import QuantizationSpec, QuantizedModel
+from compressor.onnx_files import file_size
 from compressor.quantize.regions import Regions
 
 ROUNDS = 3

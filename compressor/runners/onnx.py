@@ -10,9 +10,9 @@ import numpy.typing as npt
 import onnxruntime
 
 from compressor.errors import ModelFileError
+from compressor.onnx_files import PROVIDER, open_session
 from compressor.runners.protocol import Arrays
 
-PROVIDER = "CPUExecutionProvider"
 # What a graph may call its inputs' types, of those that data can be made.
 TYPES: dict[str, type[np.generic]] = {
     "tensor(float)": np.float32,
@@ -116,19 +116,7 @@ class OnnxRunner:
         Raises:
             ModelFileError: The file isn't there, or isn't a graph that ONNX Runtime can load.
         """
-        if not self._path.is_file():
-            raise ModelFileError(f"no ONNX file at {self._path}", "check the path")
-        try:
-            self._session = self._open(self._options())
-            if self._session.get_modelmeta().custom_metadata_map.get("compressor.scheme") == "tensorrt":
-                # In half precision ONNX Runtime's int8 rewriting rounds biases past the largest half.
-                options = self._options()
-                options.add_session_config_entry("session.disable_quant_qdq", "1")
-                self._session = self._open(options)
-        except Exception as error:
-            reason = str(error).strip().splitlines()[0]
-            message = f"ONNX Runtime can't load {self._path}: {reason}"
-            raise ModelFileError(message, "export it again, or check it with onnx.checker") from error
+        self._session = open_session(self._path, self._threads, self._optimized_path)
         self._feeds = [given.name for given in self._session.get_inputs()]
         self._types = [given.type for given in self._session.get_inputs()]
         sizes = {given.shape[0] for given in self._session.get_inputs() if given.shape}
@@ -141,29 +129,6 @@ class OnnxRunner:
     ) -> None:
         """Free the session."""
         self._session = None
-
-    def _open(self, options: onnxruntime.SessionOptions) -> onnxruntime.InferenceSession:
-        return onnxruntime.InferenceSession(str(self._path), options, providers=[PROVIDER])
-
-    def _options(self) -> onnxruntime.SessionOptions:
-        options = session_options(self._threads)
-        if self._optimized_path is not None:
-            options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_EXTENDED
-            options.optimized_model_filepath = str(self._optimized_path)
-        return options
-
-
-def session_options(threads: int) -> onnxruntime.SessionOptions:
-    """How every session runs: all graph optimisations, one operator after the other."""
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = threads
-    options.inter_op_num_threads = 1
-    options.execution_mode = onnxruntime.ExecutionMode.ORT_SEQUENTIAL
-    options.log_severity_level = 3
-    # A session's idle threads would spin on and slow down whatever is measured next.
-    options.add_session_config_entry("session.force_spinning_stop", "1")
-    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_ALL
-    return options
 
 
 def _in_calls(inputs: Arrays, size: int) -> Iterator[Arrays]:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from compressor.cli.goals import goals_of, quantity
+from compressor.cli.goals import goals_of
 from compressor.errors import InputError
 from compressor.target import Goals
 
@@ -55,13 +55,6 @@ def test_what_cannot_be_read_or_contradicts_itself(typed: dict[str, str], said: 
         goals_of(typed, Goals())
     assert said in caught.value.message
     assert caught.value.hint
-
-
-def test_units() -> None:
-    assert quantity("--x", " 1.5 kB ", {"kB": 1e3}, "") == 1500
-    assert quantity("--x", ".5", {"": 1.0}, "") == 0.5
-    with pytest.raises(InputError, match="--x"):
-        quantity("--x", "1e400", {"": 1.0}, "")
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,7 @@ import numpy as np
 import onnx
 from onnx import helper, numpy_helper
 
-from compressor.measure import file_size
+from compressor.onnx_files import file_size
 
 
 def _model(path: Path, external: bool) -> None:

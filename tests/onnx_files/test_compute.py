@@ -4,7 +4,7 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from compressor.export.integers import pack_four_bits
-from compressor.measure import graph_compute
+from compressor.onnx_files import compute
 
 
 def _quantized_product() -> onnx.ModelProto:
@@ -31,8 +31,8 @@ def _quantized_product() -> onnx.ModelProto:
 
 
 def test_a_quantized_graph_counts_like_its_float_one() -> None:
-    assert graph_compute.macs(_quantized_product(), [(3, 6)]) == 3 * 6 * 4
-    assert graph_compute.params(_quantized_product()) == 6 * 4 + 4
+    assert compute.macs(_quantized_product(), [(3, 6)]) == 3 * 6 * 4
+    assert compute.params(_quantized_product()) == 6 * 4 + 4
 
 
 @pytest.mark.parametrize(("trans_a", "shape"), [(0, (2, 6)), (1, (6, 2))])
@@ -44,7 +44,7 @@ def test_gemm_in_both_orders(trans_a: int, shape: tuple[int, int]) -> None:
     weight = numpy_helper.from_array(np.ones((6, 4), np.float32), "w")
     node = helper.make_node("Gemm", ["x", "w"], ["y"], transA=trans_a)
     model = helper.make_model(helper.make_graph([node], "g", ends[:1], ends[1:], [weight]))
-    assert graph_compute.macs(model, [shape]) == 2 * 6 * 4
+    assert compute.macs(model, [shape]) == 2 * 6 * 4
 
 
 def test_packed_weights_count_like_others() -> None:
@@ -52,5 +52,5 @@ def test_packed_weights_count_like_others() -> None:
     model.opset_import[0].version = 21
     pack_four_bits(model, ["w8"])
     assert {tensor.data_type for tensor in model.graph.initializer} >= {TensorProto.INT4}
-    assert graph_compute.params(model) == 6 * 4 + 4
-    assert graph_compute.macs(model, [(3, 6)]) == 3 * 6 * 4
+    assert compute.params(model) == 6 * 4 + 4
+    assert compute.macs(model, [(3, 6)]) == 3 * 6 * 4
