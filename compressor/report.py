@@ -5,9 +5,12 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from compressor.reading import read_record
+from compressor.reading import read_record, read_text
 
 SCHEMA_VERSION = 1
+REPORT, LAST = "report.json", "last"
+# The longest path that Linux takes, and the line's end.
+LONGEST_PATH = 4097
 Status = Literal["ok", "budget_missed", "failed", "interrupted"]
 
 
@@ -233,3 +236,19 @@ class Report(_Record):
             InputError: It isn't there, or isn't a report.
         """
         return read_record(path, cls, "the report.json of a run's folder")
+
+
+def report_in(run: Path) -> Path | None:
+    """The ``report.json`` of a run that is named by its folder, by a file that points to it, or by the report itself.
+
+    Args:
+        run: As it was typed; ``runs/last`` is such a file.
+
+    Returns:
+        The report's path, whether or not it is there; None of what is neither.
+    """
+    if run.name == LAST and run.is_file():
+        run = Path(read_text(run, largest=LONGEST_PATH).strip())
+    if run.is_dir():
+        return run / REPORT
+    return run if run.name == REPORT else None

@@ -26,7 +26,9 @@ def quantity(option: str, text: str, units: Mapping[str, float], hint: str) -> f
     found = NUMBER.fullmatch(text) if len(text) < LONGEST else None
     if found is None or found[2] not in units:
         known = ", ".join(filter(None, units))
-        guess = did_you_mean(found[2], list(filter(None, units))) if found is not None and found[2] else ""
+        written = found[2] if found is not None else ""
+        same = [unit for unit in units if unit and unit.lower() == written.lower()]
+        guess = did_you_mean(same[0] if same else written, filter(None, units)) if written else ""
         wanted = f"wanted a number{f' with a unit of {known}' if known else ''}"
         raise InputError(f"{option} {text[:LONGEST]}: {wanted}{guess}", hint)
     return float(found[1]) * units[found[2]]

@@ -21,4 +21,4 @@ def test_what_is_no_number(text: str) -> None:
 
 def test_the_nearest_unit() -> None:
     with pytest.raises(InputError, match="did you mean 'MiB'"):
-        quantity("--x", "2MIB", SIZES, "")
+        quantity("--x", "2MIb", SIZES, "")

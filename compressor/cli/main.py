@@ -28,13 +28,14 @@ COMMANDS = {
     "search": ("compressor.cli.search:search", "The same as run, with a night's time: a wider search, and baselines."),
     "tune-kd": ("compressor.cli.tune:tune_kd", "Try distillation objectives and say which one helps."),
     "measure": ("compressor.cli.measure:measure", "Measure any model file: size, compute, latency, score."),
+    "gate": ("compressor.cli.gate:gate", "Fail where a file grew, slowed or lost score: for CI."),
     "pick": ("compressor.cli.pick:pick", "Take another file of a run's search, without training."),
     "explain": ("compressor.cli.explain:explain", "Why a file is not smaller or faster, and what would change it."),
     "profiles": ("compressor.cli.profiles:profiles", "List, show, copy and check profiles."),
     "stages": ("compressor.cli.stages:stages", "List the stages and show their settings."),
 }
 # Commands that run networks, and may be killed by what those do.
-WORKING = {"example", "train", "plan", "run", "search", "tune-kd", "measure"}
+WORKING = {"example", "train", "plan", "run", "search", "tune-kd", "measure", "gate"}
 LONGEST_SHOWN = 200
 DENIED = (errno.EACCES, errno.EPERM, errno.EROFS)
 

@@ -12,6 +12,7 @@ from compressor.cli.options import MODEL_OPTIONS, ModelOptions, add_options
 
 if TYPE_CHECKING:
     from compressor.report import StageRecord
+    from compressor.tasks import Task
 
 
 @click.command()
@@ -28,14 +29,15 @@ def measure(threads: int, batch_size: int, as_json: bool, **typed: Any) -> None:
     """
     from compressor.cli.console import print_json
 
-    record = _record(ModelOptions(**typed), threads, batch_size)
+    record, _ = measured(ModelOptions(**typed), threads, batch_size)
     if as_json:
         print_json(record.model_dump(mode="json", exclude={"name", "kind", "seconds", "cached"}))
     else:
         _print(typed["model"], record)
 
 
-def _record(options: ModelOptions, threads: int, batch_size: int) -> StageRecord:
+def measured(options: ModelOptions, threads: int, batch_size: int) -> tuple[StageRecord, Task]:
+    """Everything about one file, in ONNX Runtime on the CPU, and the task that scored it."""
     from compressor.context import RunContext
     from compressor.measure import snapshot
     from compressor.models import TorchModel
@@ -60,7 +62,7 @@ def _record(options: ModelOptions, threads: int, batch_size: int) -> StageRecord
             seed=options.seed,
         )
         record = snapshot(Path(options.model).stem, model, ctx, Path(folder), None).record
-        return record.model_copy(update={"notes": list(model.info.notes)})
+        return record.model_copy(update={"notes": list(model.info.notes)}), task
 
 
 def _print(path: str, record: StageRecord) -> None:

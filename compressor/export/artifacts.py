@@ -6,10 +6,10 @@ from pathlib import Path
 
 import onnx
 
-from compressor.export.onnx import write_atomically
 from compressor.export.tensorrt import shape_range_of
 from compressor.models import OnnxModel
 from compressor.target import Target
+from compressor.writing import write_atomically
 
 DEVICE_PAGE = """\
 # Building the engine on the device

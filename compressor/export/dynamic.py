@@ -5,7 +5,8 @@ from pathlib import Path
 
 from onnxruntime.quantization import QuantType, quantize_dynamic
 
-from compressor.export.onnx import quiet, write_atomically
+from compressor.export.onnx import quiet
+from compressor.writing import write_atomically
 
 OPERATORS = ["MatMul", "Gemm"]
 

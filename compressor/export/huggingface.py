@@ -7,13 +7,13 @@ from typing import Any
 from safetensors.torch import save as bytes_of_tensors
 from torch import nn
 
-from compressor.export.onnx import write_atomically
 from compressor.export.sentence_files import write_sentence_files
 from compressor.factories.low_rank import RANK
 from compressor.factories.sentence_network import EMBEDDING
 from compressor.factories.text_network import config_of, said_by, text_network
 from compressor.models import ModelInfo
 from compressor.structure import manifest_of
+from compressor.writing import write_atomically
 
 PREFIX = "network."
 # Beside a network that its configuration doesn't describe: the shapes of its tensors, for our own loader.

@@ -4,7 +4,6 @@ import contextlib
 import io
 import json
 import logging
-import os
 import warnings
 from collections.abc import Collection, Iterator
 from importlib.metadata import PackageNotFoundError, version
@@ -16,7 +15,7 @@ from torch import Tensor, fx, nn
 
 from compressor.axes import dynamic_axes
 from compressor.copies import copy_of
-from compressor.errors import DiskFullError, StageError
+from compressor.errors import StageError
 from compressor.export.floats import keep_floats
 from compressor.export.half import to_half
 from compressor.export.integers import (
@@ -32,6 +31,7 @@ from compressor.factories.sentence_network import EMBEDDING
 from compressor.graphs import merged_branches, simplified, with_open_sizes
 from compressor.models import InputSpec, ModelInfo, OnnxModel, QuantizedModel, TorchForm, TorchModel
 from compressor.user_code import reason_of
+from compressor.writing import write_atomically
 
 # What a task's answers are called in the file; others are logits.
 OUTPUT_NAMES = {EMBEDDING: "sentence_embedding"}
@@ -39,7 +39,6 @@ OUTPUT_NAME = "logits"
 PREFIX = "compressor."
 # What the file says of branches that became one convolution.
 MERGED = "merged_branches"
-NO_SPACE = 28
 # The newest operator set that torch's exporter of TorchScript knows.
 OLD_EXPORTER = 20
 
@@ -124,29 +123,6 @@ def read_metadata(path: Path) -> dict[str, str]:
     """The metadata that ``export_onnx`` wrote into a file, without the prefix."""
     proto = onnx.load(path, load_external_data=False)
     return {p.key.removeprefix(PREFIX): p.value for p in proto.metadata_props if p.key.startswith(PREFIX)}
-
-
-def write_atomically(path: Path, content: bytes) -> None:
-    """Write a file beside its place and move it there, so that it is whole or absent.
-
-    Raises:
-        DiskFullError: No space left; the partial file is removed.
-    """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    # Two processes may write the same file, as two runs side by side do with what points to the newest.
-    partial = path.with_name(f"{path.name}.{os.getpid()}.tmp")
-    try:
-        with partial.open("wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        partial.replace(path)
-    except OSError as error:
-        partial.unlink(missing_ok=True)
-        if error.errno == NO_SPACE:
-            message = f"no space left to write {path} ({len(content) / 1e6:.1f} MB)"
-            raise DiskFullError(message, "free some space and run the same command again") from error
-        raise
 
 
 def _to_proto(

@@ -3,9 +3,9 @@
 import json
 from pathlib import Path
 
-from compressor.export.onnx import write_atomically
 from compressor.factories.sentence_network import POOLING
 from compressor.models import ModelInfo
+from compressor.writing import write_atomically
 
 MODULES, SETTINGS, POOLING_FOLDER = "modules.json", "sentence_bert_config.json", "1_Pooling"
 # What the library calls each pooling.

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from compressor.errors import StageError
-from compressor.export.onnx import write_atomically
 from compressor.extras import require
 from compressor.models import EngineModel, OnnxModel
 from compressor.target import Target
+from compressor.writing import write_atomically
 
 if TYPE_CHECKING:
     import tensorrt

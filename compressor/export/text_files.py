@@ -5,12 +5,12 @@ from typing import Any
 from torch import Tensor, nn
 
 from compressor.export.huggingface import write_configuration, write_huggingface
-from compressor.export.onnx import write_atomically
 from compressor.factories.low_rank import RANK
 from compressor.factories.sentence_network import EMBEDDING, POOLING
 from compressor.factories.text_network import CLASSES, config_of, text_network
 from compressor.models import ModelInfo, OnnxModel, QuantizedModel, TorchForm
 from compressor.structure import apply_shapes, manifest_of
+from compressor.writing import write_atomically
 
 FOLDER = "transformers"
 # What model pages call a task where they call it otherwise.

@@ -10,7 +10,6 @@ import torch
 from torch import Tensor, nn
 
 from compressor.errors import InputError, ModelFileError
-from compressor.export.onnx import write_atomically
 from compressor.factories import build, is_known_library, parse_factory
 from compressor.factories.answers import answering
 from compressor.factories.bounded import at_most
@@ -20,6 +19,7 @@ from compressor.loading.weights import load_tensors, state_of
 from compressor.models import FactoryRef, InputSpec, ModelInfo, OutputRule, TokenizerSpec
 from compressor.reading import as_record
 from compressor.structure import apply_shapes, manifest_of
+from compressor.writing import write_atomically
 
 FORMAT = "compressor-checkpoint"
 VERSION = 1

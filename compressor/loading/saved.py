@@ -16,7 +16,6 @@ from compressor import quantize
 from compressor.copies import copy_of
 from compressor.data.load import is_user_code
 from compressor.errors import CompressError, InputError, ModelFileError
-from compressor.export.onnx import write_atomically
 from compressor.factories import parse_factory, trusted
 from compressor.factories.answers import answering
 from compressor.faults import shown
@@ -36,6 +35,7 @@ from compressor.models import (
 )
 from compressor.reading import as_record, read_bytes, read_json
 from compressor.structure import apply_shapes, manifest_of
+from compressor.writing import write_atomically
 
 WEIGHTS, STRUCTURE, CHECK = "model.safetensors", "structure.json", "check.safetensors"
 VERSION = 1

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from compressor.context import Progress, RunContext
 from compressor.data import SplitName, fitted
-from compressor.export.onnx import export_onnx, write_atomically
+from compressor.export.onnx import export_onnx
 from compressor.export.tensorrt import build_engine
 from compressor.measure.compute import count_macs, count_params
 from compressor.measure.latency import interleaved_latency, timed_inputs
@@ -25,6 +25,7 @@ from compressor.reading import parse_json, read_text
 from compressor.report import Latency, Parity, StageRecord
 from compressor.runners import EngineRunner, OnnxRunner, Runner, TorchRunner, available, runner_for
 from compressor.tasks import Score
+from compressor.writing import write_atomically
 
 PARITY_SAMPLES = 2000
 Artifact = OnnxModel | EngineModel

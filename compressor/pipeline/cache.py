@@ -13,10 +13,10 @@ from pydantic import BaseModel, ConfigDict
 
 from compressor.digests import file_digest, seal
 from compressor.errors import InputError
-from compressor.export.onnx import write_atomically
 from compressor.reading import as_record, parse_json, read_text
 from compressor.report import StageRecord
 from compressor.stage import Stage
+from compressor.writing import write_atomically
 
 DONE = "stage.json"
 KEY = "key.txt"

@@ -4,15 +4,13 @@ import contextlib
 from pathlib import Path
 
 from compressor.errors import InputError
-from compressor.export.onnx import write_atomically
 from compressor.pipeline.cache import DONE, KEY
 from compressor.reading import read_text
-from compressor.report import Report
+from compressor.report import LAST, LONGEST_PATH, REPORT, Report
+from compressor.writing import write_atomically
 
-REPORT, PAGE, LAST = "report.json", "report.html", "last"
+PAGE = "report.html"
 REFERENCE = "00-reference"
-# The longest path that Linux takes, and the line's end.
-LONGEST = 4097
 
 
 def claim(out: Path) -> None:
@@ -57,7 +55,7 @@ def point_to(out: Path) -> bool:
     if (pointer.exists() or pointer.is_symlink()) and not _is_pointer(pointer):
         return False
     with contextlib.suppress(InputError):
-        if read_text(pointer, largest=LONGEST) == text:
+        if read_text(pointer, largest=LONGEST_PATH) == text:
             return True
     write_atomically(pointer, text.encode())
     return True
@@ -68,7 +66,7 @@ def _is_pointer(path: Path) -> bool:
     if path.is_symlink():
         return False
     try:
-        line, end, rest = read_text(path, largest=LONGEST).partition("\n")
+        line, end, rest = read_text(path, largest=LONGEST_PATH).partition("\n")
     except InputError:
         return False
     named = Path(line)

@@ -6,12 +6,10 @@ from pathlib import Path
 
 from compressor.digests import file_digest
 from compressor.errors import BudgetError, InputError, did_you_mean
-from compressor.export.onnx import write_atomically
-from compressor.pipeline.folder import LAST, REPORT
 from compressor.pipeline.summary import budget_checks
-from compressor.reading import read_text
-from compressor.report import FrontPoint, Latency, Report, StageRecord
+from compressor.report import REPORT, FrontPoint, Latency, Report, StageRecord, report_in
 from compressor.target import Goals
+from compressor.writing import write_atomically
 
 PICKED = "picked"
 # Of a file's folder: what is of use beside it.
@@ -40,8 +38,8 @@ def pick(run: Path, goals: Goals, name: str | None, out: Path | None) -> Picked:
         InputError: The run searched nothing, has no such point, or its file isn't the one that was measured.
         BudgetError: No point meets the goals; says which comes nearest.
     """
-    run = _folder(run)
-    report = Report.read(run / REPORT)
+    told = report_in(run) or run / REPORT
+    run, report = told.parent, Report.read(told)
     if report.search is None or not report.search.front:
         seeds = ", ".join(str(run / str(seed.get("path"))) for seed in report.seeds[:3])
         raise InputError(f"{run} holds no search to pick from", seeds or "compress run with --max-drop 0.01")
@@ -61,12 +59,6 @@ def pick(run: Path, goals: Goals, name: str | None, out: Path | None) -> Picked:
         if path.is_file() and path.suffix in BESIDE and path.name not in OWN:
             shutil.copy2(path, folder / path.name)
     return Picked(chosen, folder / source.name)
-
-
-def _folder(run: Path) -> Path:
-    if run.is_file() and run.name == LAST:
-        return Path(read_text(run, largest=4097).strip())
-    return run.parent if run.name == REPORT and run.is_file() else run
 
 
 def _best(points: list[FrontPoint], goals: Goals, reference: StageRecord) -> FrontPoint:

@@ -7,7 +7,6 @@ from typing import Any
 from compressor.context import ShowProgress, silent
 from compressor.digests import file_digest, module_digest
 from compressor.errors import InputError
-from compressor.export.onnx import write_atomically
 from compressor.memory import peak_memory
 from compressor.models import EngineModel, OnnxModel, TorchModel
 from compressor.pipeline.control import check_control, run_control, with_control
@@ -29,6 +28,7 @@ from compressor.pipeline.summary import (
 from compressor.profile import Profile
 from compressor.report import Artifact, Report, ScoreInfo, Status
 from compressor.report_html import write_html
+from compressor.writing import write_atomically
 
 UNFINISHED = "not finished: the run is still going on, or was killed; run again to go on"
 

@@ -1,10 +1,6 @@
 """The file: whole, checked, readable without us, or not there at all."""
 
-import errno
 import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -16,8 +12,8 @@ from nets import Block
 from torch import Tensor, nn
 
 from compressor.data import Data
-from compressor.errors import DiskFullError, StageError
-from compressor.export.onnx import export_onnx, read_metadata, write_atomically
+from compressor.errors import StageError
+from compressor.export.onnx import export_onnx, read_metadata
 from compressor.models import InputSpec, ModelInfo, OnnxModel, TorchModel
 
 
@@ -104,31 +100,6 @@ def test_what_cannot_be_exported_says_why_and_leaves_nothing(tmp_path: Path, cap
 def test_export_is_silent(trained: TorchModel, data: Data, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     export_onnx(trained, tmp_path / "model.onnx", data.batch("train", torch.arange(2)).inputs)
     assert "".join(capfd.readouterr()) == ""
-
-
-def test_a_full_disk_leaves_the_old_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    path = tmp_path / "file"
-    write_atomically(path, b"old")
-
-    def full(descriptor: int) -> None:
-        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-
-    monkeypatch.setattr(os, "fsync", full)
-    with pytest.raises(DiskFullError, match="no space left to write"):
-        write_atomically(path, b"new")
-    assert path.read_bytes() == b"old"
-    assert [left.name for left in tmp_path.iterdir()] == ["file"]
-
-
-def test_two_processes_may_write_the_same_file(tmp_path: Path) -> None:
-    code = (
-        "import sys; from pathlib import Path; from compressor.export.onnx import write_atomically\n"
-        "for turn in range(300): write_atomically(Path(sys.argv[1]), sys.argv[2].encode() * 1000)"
-    )
-    writers = [subprocess.Popen([sys.executable, "-c", code, str(tmp_path / "last"), who]) for who in "ab"]
-    assert [writer.wait() for writer in writers] == [0, 0]
-    assert (tmp_path / "last").read_bytes() in (b"a" * 1000, b"b" * 1000)
-    assert [path.name for path in tmp_path.iterdir()] == ["last"]
 
 
 def test_parallel_branches_are_one_convolution_in_the_file(tmp_path: Path) -> None:

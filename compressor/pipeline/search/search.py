@@ -11,7 +11,6 @@ from compressor.context import Progress, ShowProgress
 from compressor.digests import file_digest
 from compressor.distill.stage import Distill
 from compressor.errors import InputError, PlanError, StageError
-from compressor.export.onnx import write_atomically
 from compressor.measure import Snapshot
 from compressor.pipeline.cache import DONE, KEY
 from compressor.pipeline.estimate import seconds_of_step
@@ -35,6 +34,7 @@ from compressor.pipeline.summary import artifact_of
 from compressor.prune.stage import Prune
 from compressor.report import Artifact, FrontPoint, Search, Sensitivity, StageRecord
 from compressor.stage import Stage
+from compressor.writing import write_atomically
 
 BEST = "best"
 # Of a search's folder, beside a folder for every stage.

@@ -14,7 +14,6 @@ from compressor.data.batches import Subset
 from compressor.data.splits import stratified
 from compressor.digests import module_digest, seal
 from compressor.errors import InputError
-from compressor.export.onnx import write_atomically
 from compressor.measure import count_macs, count_params, paired_drop
 from compressor.models import TorchModel, WeightBits
 from compressor.pipeline.cache import stage_key
@@ -32,6 +31,7 @@ from compressor.quantize.stage import EXAMPLES, Quantize, bits_here
 from compressor.reading import as_record, parse_json, read_text
 from compressor.report import Sensitivity
 from compressor.training import evaluate
+from compressor.writing import write_atomically
 
 # From coarse to fine: where there is no time for all, every group has been measured at the first.
 RATIOS = (0.5, 0.25)

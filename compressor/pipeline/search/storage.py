@@ -11,7 +11,6 @@ from typing import Any
 
 from compressor.digests import seal
 from compressor.errors import InputError, MissingError
-from compressor.export.onnx import write_atomically
 from compressor.extras import require
 from compressor.passwords import HIDDEN, masked
 from compressor.pipeline.job import Job
@@ -19,6 +18,7 @@ from compressor.pipeline.search.space import CHOICES
 from compressor.pipeline.step import facts_of
 from compressor.reading import read_text
 from compressor.stage import Stage
+from compressor.writing import write_atomically
 
 STUDY = "compressor"
 JOURNAL, IDENTITY = "journal.log", "identity.txt"
