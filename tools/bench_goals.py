@@ -59,9 +59,9 @@ Row = dict[str, Any]
 
 
 def images() -> Data:
-    """10,000 images to learn from, 2,000 to choose by, and the whole test split."""
+    """10,000 images to learn from, 6,000 to choose by, and the whole test split."""
     whole = load_data("fashion-mnist", inputs=INPUT)
-    short = shorten(whole, 10_000, 2_000)
+    short = shorten(whole, 10_000, 6_000)
     return replace(short, test=whole.test, fingerprint=f"{short.fingerprint} whole test")
 
 
@@ -188,12 +188,13 @@ def main() -> None:
     arguments.out.mkdir(parents=True, exist_ok=True)
     data, end = images(), time.monotonic() + 60 * arguments.minutes
     with progress_display() as display:
-        for name in arguments.only or NETWORKS:
-            bench = Bench(name, teacher(name, arguments.out, data, display), data, arguments.out, display)
-            for arm in arguments.arm or ARMS:
+        # The searches first: what they are compared with says nothing without them.
+        for arm in arguments.arm or ARMS:
+            for name in arguments.only or NETWORKS:
                 path = arguments.out / f"{name}-{arm}.json"
                 if path.exists() or time.monotonic() > end:
                     continue
+                bench = Bench(name, teacher(name, arguments.out, data, display), data, arguments.out, display)
                 searched = arguments.out / f"{name}-search.json"
                 work: Callable[[], Row] = getattr(bench, arm)
                 start = time.monotonic()

@@ -80,11 +80,13 @@ def search_notes(job: Job) -> list[str]:
         )
     samples = len(job.data.validation)
     if goals.score_drop:
-        wanted = ceil(4 * DISAGREE / goals.score_drop**2)
+        wanted = ceil(16 * DISAGREE / goals.score_drop**2)
         if samples < wanted:
+            error = (DISAGREE / samples) ** 0.5
             notes.append(
-                f"the validation split has {samples} samples: a drop of {goals.score_drop:g} is within two standard "
-                f"errors of none until there are about {wanted:,}; --confidence 0.95 is careful about it"
+                f"the validation split has {samples} samples, which tell a drop to about {error:.4f} (one standard "
+                f"error), of {goals.score_drop:g} that may go: about {wanted:,} would tell half of it from none; "
+                "--confidence 0.95 is more careful"
             )
     return notes
 
