@@ -62,7 +62,7 @@ def test_the_plan_says_what_is_looked_for(make_job: MakeJob, goals: Goals, said:
 
 def test_a_split_that_is_too_small_is_said(make_job: MakeJob) -> None:
     (_, note) = search_notes(prepared(open_job(make_job, Goals(score_drop=0.01))))
-    assert "128 samples" in note and "about 2,000" in note
+    assert "128 samples" in note and "about 0.0198" in note and "about 8,000" in note
 
 
 def test_latency_of_another_device_is_said(make_job: MakeJob) -> None:
