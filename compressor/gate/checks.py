@@ -129,9 +129,13 @@ def _worse(subject: Subject, baseline: Subject, gate: Gate) -> Check:
             lacks = subject.model_copy(update={"lacking": {"score": why}})
         else:
             lost = (theirs.value - ours.value) * (1 if ours.higher_is_better else -1)
-            error = hypot(ours.stderr or 0.0, theirs.stderr or 0.0)
+            error = 0.0 if _is_same(subject, baseline) else hypot(ours.stderr or 0.0, theirs.stderr or 0.0)
     check = _sampled("score", lost, error, limit, True, lacks, gate)
-    return _beside(check, theirs.value if theirs else None, ours.value if ours else None)
+    return _beside(replace(check, name="score lost"), theirs.value if theirs else None, ours.value if ours else None)
+
+
+def _is_same(subject: Subject, baseline: Subject) -> bool:
+    return bool(subject.sha256) and subject.sha256 == baseline.sha256
 
 
 def _beside(check: Check, before: float | None = None, after: float | None = None) -> Check:
@@ -185,7 +189,7 @@ def _latency(subject: Subject, limit: float, gate: Gate) -> Check:
 
 def _slower(subject: Subject, baseline: Subject, gate: Gate) -> Check:
     limit = gate.tolerate.latency
-    if subject.sha256 and subject.sha256 == baseline.sha256:
+    if _is_same(subject, baseline):
         same = "it is the same file, byte for byte"
         return _beside(Check("latency", 0.0, limit, True, "share", passed=True, said=same))
     for one in (subject, baseline):

@@ -45,8 +45,8 @@ def test_an_unchanged_model_passes(repository: Path) -> None:
     [
         ({"layers": 3}, "size against the baseline"),
         ({"layers": 12}, "latency against the baseline"),
-        ({"score": 0.8}, "score against the baseline"),
-        ({"score": None}, "score against the baseline: not measured"),
+        ({"score": 0.8}, "score lost against the baseline"),
+        ({"score": None}, "score lost against the baseline: not measured"),
         ({"status": "interrupted", "notes": ["killed"]}, "run: the run is interrupted: killed"),
     ],
 )

@@ -82,10 +82,10 @@ def test_beside_a_baseline(tmp_path: Path) -> None:
     assert set(same) == {"size", "params", "macs", "latency", "score"}
     assert all(check.passed and not check.is_open for name, check in same.items() if name != "score")
     assert same["score"].passed
-    grown = subject_of(write_run(tmp_path / "grown", layers=3, score=0.8))
+    grown = subject_of(write_run(tmp_path / "grown", layers=12, score=0.8))
     found = {check.name.split()[0]: check for check in checked(grown, old, Gate(seconds=0.2))}
     assert not any(check.passed for check in found.values())
-    assert found["params"].value == pytest.approx(0.5) and found["params"].before == 288
+    assert found["params"].value == pytest.approx(5.0) and found["params"].before == 288
     assert found["score"].value == pytest.approx(0.1) and not found["score"].is_open
     shrunk = {check.name: check for check in checked(old, grown, Gate(seconds=0.2))}
     assert all(check.passed for check in shrunk.values())
