@@ -16,6 +16,8 @@ from compressor.report import Report
 
 MOMENTS = 10
 LONGEST = 400.0
+# Between two kills so many moves get done, at least: about a tenth of a whole search's.
+MOVES = (1, 7)
 SETTINGS = ("prune.train.epochs=4", "quantize.train.epochs=1", "quantize.measure=false", "export.prefer='size'")
 
 
@@ -52,7 +54,10 @@ def test_killed_at_random_moments(digits_checkpoint: Path, tmp_path: Path) -> No
         process = subprocess.Popen(
             command(digits_checkpoint, out), env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
         )
-        time.sleep(draws.uniform(4.0, 16.0))
+        wanted, end = len(done) + draws.randint(*MOVES), time.monotonic() + LONGEST
+        while process.poll() is None and len(finished(out)) < wanted and time.monotonic() < end:
+            time.sleep(0.2)
+        time.sleep(draws.uniform(0.0, 4.0))
         ended = process.poll() is not None
         process.send_signal(signal.SIGKILL)
         process.wait()
@@ -70,5 +75,6 @@ def test_killed_at_random_moments(digits_checkpoint: Path, tmp_path: Path) -> No
     assert result.returncode in (0, 6), result.stderr
     now = finished(out)
     assert {name: now.get(name) for name in done} == done
+    assert killed >= MOMENTS // 2
     print(f"killed {killed} times; {len(done)} moves of {len(now)} were done by then, and none again")
     assert Report.read(out / "report.json").search is not None
