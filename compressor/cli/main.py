@@ -30,12 +30,13 @@ COMMANDS = {
     "measure": ("compressor.cli.measure:measure", "Measure any model file: size, compute, latency, score."),
     "gate": ("compressor.cli.gate:gate", "Fail where a file grew, slowed or lost score: for CI."),
     "pick": ("compressor.cli.pick:pick", "Take another file of a run's search, without training."),
+    "verify": ("compressor.cli.verify:verify", "Check a run's files, networks and score against what it says."),
     "explain": ("compressor.cli.explain:explain", "Why a file is not smaller or faster, and what would change it."),
     "profiles": ("compressor.cli.profiles:profiles", "List, show, copy and check profiles."),
     "stages": ("compressor.cli.stages:stages", "List the stages and show their settings."),
 }
 # Commands that run networks, and may be killed by what those do.
-WORKING = {"example", "train", "plan", "run", "search", "tune-kd", "measure", "gate"}
+WORKING = {"example", "train", "plan", "run", "search", "tune-kd", "measure", "gate", "verify"}
 LONGEST_SHOWN = 200
 DENIED = (errno.EACCES, errno.EPERM, errno.EROFS)
 

@@ -14,6 +14,8 @@ from compressor.pipeline.environment import describe_environment
 from compressor.pipeline.folder import claim, point_to
 from compressor.pipeline.foresight import check_limits, is_open
 from compressor.pipeline.job import Job, prepared, report_progress
+from compressor.pipeline.lineage import NAME as LINEAGE
+from compressor.pipeline.lineage import write_lineage
 from compressor.pipeline.loop import Arm, measure_reference, run_arm
 from compressor.pipeline.search import Searched, begun, search
 from compressor.pipeline.summary import (
@@ -65,6 +67,7 @@ def run(job: Job, progress: ShowProgress = silent) -> Report:
         paths.append(path)
     report = mean_over_seeds(reports, job.profile.budget, job.command, paths)
     _write(report, job.out)
+    write_lineage(report, job.out)
     return report
 
 
@@ -92,11 +95,13 @@ def _run_seed(job: Job, progress: ShowProgress) -> tuple[Report, Profile]:
         raise
     report = _report(job, arm, control, searched, None, [])
     _write(report, job.out)
+    write_lineage(report, job.out)
     return report, job.profile
 
 
 def _write_partial(job: Job, arm: Arm, control: Arm, searched: Searched, status: Status, note: str) -> None:
     if arm.records:
+        (job.out / LINEAGE).unlink(missing_ok=True)
         _write(_report(job, arm, control, searched, status, [note]), job.out)
 
 
