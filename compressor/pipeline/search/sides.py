@@ -14,6 +14,8 @@ from compressor.pipeline.search.moves import MORE, SHORT, Moves
 from compressor.pipeline.search.work import Node
 from compressor.stage import Stage
 
+# Of the time that is left, for one training that is only to compare.
+MOST_OF_TIME = 0.25
 # Of each layer's channels, in the network that students of its size are compared with.
 COMPARED_KEEP = 0.5
 
@@ -71,13 +73,26 @@ class Sides:
         return students[0] if students else None
 
     def halved(self, candidates: Sequence[Node]) -> Node:
-        """The best of some networks: the worse half is left, the rest trained on, until one remains."""
+        """The best of some networks: the worse half is left, the rest trained on, until one remains.
+
+        One that keeps the goals already isn't trained for it: the path goes on from it, and the others have to reach
+        it. Nor is one whose training would take too much of the time that is left.
+        """
         left = list(candidates)
         while len(left) > 1:
             left = sorted(left, key=self._rank)[: ceil(len(left) / 2)]
             if len(left) > 1:
-                left = [self.moves.recover(node, MORE) or node for node in left]
+                left = [self._trained_on(node) for node in left]
         return left[0]
+
+    def _trained_on(self, node: Node) -> Node:
+        moves = self.moves
+        if moves.judge.objective != "score" and moves.spare(node) >= 0:
+            return node
+        if moves.work.seconds_for(node, moves.epochs(MORE)) > MOST_OF_TIME * moves.seconds_left():
+            moves.notes.append(f"{node.name}: not trained on to be compared, which would take too much of the time")
+            return node
+        return moves.recover(node, MORE) or node
 
     def _rank(self, node: Node) -> tuple[bool, float]:
         """What meets the goals comes first, the smallest of it; then what misses the score by least."""
