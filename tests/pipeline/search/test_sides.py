@@ -34,9 +34,9 @@ def test_what_keeps_the_goal_already_is_not_trained_to_be_compared() -> None:
 def test_nor_what_would_take_too_much_of_the_time() -> None:
     # Four epochs take four seconds, of which a quarter is asked at most.
     work = Imagined(steepness=0.01, free=0.3, untrained=0.1)
-    halved(work, 0.9, 0.5, left=15.0)
+    halved(work, 0.9, 0.5, 0.2, 0.02, left=15.0)
     assert trained_on(work) == []
-    halved(work, 0.9, 0.5, left=17.0)
+    halved(work, 0.9, 0.5, 0.2, 0.02, left=17.0)
     assert len(trained_on(work)) == 2
 
 
