@@ -32,11 +32,12 @@ COMMANDS = {
     "pick": ("compressor.cli.pick:pick", "Take another file of a run's search, without training."),
     "verify": ("compressor.cli.verify:verify", "Check a run's files, networks and score against what it says."),
     "explain": ("compressor.cli.explain:explain", "Why a file is not smaller or faster, and what would change it."),
+    "doctor": ("compressor.cli.doctor:doctor", "What this machine can do, and a self-test of some seconds."),
     "profiles": ("compressor.cli.profiles:profiles", "List, show, copy and check profiles."),
     "stages": ("compressor.cli.stages:stages", "List the stages and show their settings."),
 }
 # Commands that run networks, and may be killed by what those do.
-WORKING = {"example", "train", "plan", "run", "search", "tune-kd", "measure", "gate", "verify"}
+WORKING = {"example", "train", "plan", "run", "search", "tune-kd", "measure", "gate", "verify", "doctor"}
 LONGEST_SHOWN = 200
 DENIED = (errno.EACCES, errno.EPERM, errno.EROFS)
 

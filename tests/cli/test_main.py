@@ -13,7 +13,7 @@ import click
 import pytest
 from click.testing import CliRunner, Result
 
-from compressor.cli.main import Root, main
+from compressor.cli.main import COMMANDS, Root, main
 from compressor.errors import BudgetError, DivergedError, InputError, MissingError, PlanError, ProfileError
 
 GOLDEN = Path(__file__).with_name("golden")
@@ -34,9 +34,7 @@ def end_with(error: BaseException) -> Result:
     return CliRunner().invoke(OneCommand(name="compress", commands_at={"fail": ("", "")}), ["fail"])
 
 
-@pytest.mark.parametrize(
-    "command", ["", "run", "search", "plan", "train", "example", "tune-kd", "measure", "profiles", "stages"]
-)
+@pytest.mark.parametrize("command", ["", *COMMANDS])
 def test_help_is_what_users_see(command: str) -> None:
     """After a wanted change: UPDATE_GOLDEN=1 pytest tests/cli/test_main.py."""
     golden = GOLDEN / f"help{'-' * bool(command)}{command}.txt"
