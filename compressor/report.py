@@ -32,8 +32,22 @@ class Latency(_Record):
     threads: int = 1
     batch: int = 1
     runtime: str
-    reference_p50: float | None = None
+    reference_p50: float | None = Field(default=None, description="the reference's, of the same rounds")
+    faster_low: float | None = Field(default=None, description="of reference_p50 / p50 by rounds: the 95 % interval")
+    faster_high: float | None = None
     reason: str = ""
+
+
+def in_ms_of(latency: Latency | None, first: Latency | None) -> float | None:
+    """p50 as it would have been when the reference itself was timed: only the ratio to it holds on a busy machine.
+
+    Args:
+        latency: Of any file.
+        first: The reference's own.
+    """
+    if latency is None or first is None or latency.p50 is None or first.p50 is None or not latency.reference_p50:
+        return None
+    return latency.p50 / latency.reference_p50 * first.p50
 
 
 class Parity(_Record):

@@ -14,9 +14,9 @@ from compressor.cli.printed import clean, echo_json
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from compressor.report import Baseline, BudgetCheck, FrontPoint, KdComparison, Report, Search, StageRecord
+    from compressor.report import Baseline, BudgetCheck, FrontPoint, KdComparison, Latency, Report, Search, StageRecord
 
-PIPED_WIDTH = 120
+PIPED_WIDTH = 140
 
 
 def console() -> Console:
@@ -65,6 +65,16 @@ def megabytes(size: float | None) -> str:
 def times(reference: float | None, value: float | None) -> str:
     """How many times smaller, ``3.2x``; a dash where either is missing."""
     return f"{reference / value:.3g}x" if reference and value else "-"
+
+
+def faster(latency: Latency | None) -> str:
+    """How many times faster than the reference in the same rounds, and the interval: ``4.75x (4.6-4.9)``."""
+    if latency is None:
+        return "-"
+    shown = times(latency.reference_p50, latency.p50)
+    if latency.faster_low is None or latency.faster_high is None:
+        return shown
+    return f"{shown} ({latency.faster_low:.3g}-{latency.faster_high:.3g})"
 
 
 def print_table(title: str, columns: Sequence[str], rows: Iterable[Sequence[str]], right: int = 0) -> None:
@@ -176,9 +186,9 @@ def _row(record: StageRecord, reference: StageRecord) -> list[str]:
         count(record.macs),
         megabytes(record.size_bytes),
         with_error(record.score, record.score_stderr),
-        "-" if p50 is None else f"{p50:.3g}",
+        "-" if p50 is None else f"{p50:.3g}" if is_reference else f"{p50:.3g} of {before or 0:.3g}",
         "" if is_reference else times(reference.size_bytes, record.size_bytes),
-        "" if is_reference else times(before, p50),
+        "" if is_reference else faster(record.latency_ms),
         "" if is_reference else with_error(record.score_drop, record.score_drop_stderr, sign="+"),
     ]
 

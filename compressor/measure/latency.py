@@ -11,6 +11,7 @@ import numpy as np
 import torch
 
 from compressor.context import RunContext
+from compressor.gate.timing import interval
 from compressor.report import Latency
 from compressor.runners import Arrays, OnnxRunner, Runner, arrays_of
 
@@ -21,6 +22,7 @@ MOST_RUNS_PER_BLOCK = 500
 # On a quiet machine more of it says nothing new: it ends where, after so many blocks and runs of each, the blocks'
 # medians differ by less than this share.
 FEWEST_BLOCKS, ENOUGH_RUNS, STILL = 4, 300, 0.01
+FASTER_CONFIDENCE = 0.95
 # Of the test split, evenly spread.
 TIMED_TEXTS = 32
 
@@ -73,9 +75,8 @@ def interleaved_latency(
                 )
             if seconds is None and all(map(_stands_still, timed)):
                 break
-    reference_p50 = float(np.percentile(np.concatenate(timed[0].blocks), 50))
     return [
-        _summary(times, runner.name, threads, len(own[0][0]), reference_p50)
+        _summary(times, runner.name, threads, len(own[0][0]), timed[0])
         for times, (runner, own) in zip(timed, calls, strict=True)
     ]
 
@@ -128,9 +129,10 @@ def _milliseconds(runner: Runner, inputs: Arrays, clock: Callable[[], float]) ->
     return (clock() - start) * 1000
 
 
-def _summary(times: _Times, runtime: str, threads: int, batch: int, reference_p50: float) -> Latency:
+def _summary(times: _Times, runtime: str, threads: int, batch: int, reference: _Times) -> Latency:
     every = np.concatenate(times.blocks)
     p50, p90, p99 = (float(value) for value in np.percentile(every, [50, 90, 99]))
+    low, high = _faster(reference, times)
     return Latency(
         p50=p50,
         p90=p90,
@@ -140,8 +142,22 @@ def _summary(times: _Times, runtime: str, threads: int, batch: int, reference_p5
         threads=threads,
         batch=batch,
         runtime=runtime,
-        reference_p50=reference_p50,
+        reference_p50=float(np.percentile(np.concatenate(reference.blocks), 50)),
+        faster_low=low,
+        faster_high=high,
     )
+
+
+def _faster(reference: _Times, times: _Times) -> tuple[float | None, float | None]:
+    """The interval of how many times faster than the reference, by the rounds in which both had a block."""
+    rounds = [
+        [float(np.median(first)) / float(np.median(own))]
+        for first, own in zip(reference.blocks, times.blocks, strict=True)
+    ]
+    if times is reference or len(rounds) < 2:
+        return None, None
+    found = interval(rounds, FASTER_CONFIDENCE)
+    return found.low, found.high
 
 
 @contextmanager

@@ -192,7 +192,7 @@ def _mean_record(records: Sequence[StageRecord], folder: str) -> StageRecord:
 
 
 def _mean_latency(latencies: Sequence[Latency]) -> Latency:
-    keys = ("p50", "p90", "p99", "spread", "reference_p50")
+    keys = ("p50", "p90", "p99", "spread", "reference_p50", "faster_low", "faster_high")
     return latencies[0].model_copy(update={key: _mean([getattr(one, key) for one in latencies]) for key in keys})
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from compressor.report import BudgetCheck, Report, StageRecord
+from compressor.report import BudgetCheck, Latency, Report, StageRecord, in_ms_of
 from compressor.report_html.front import baseline_rows, front_plots, front_rows
 from compressor.report_html.plot import Point, scatter
 from compressor.report_html.sensitivity import sensitivity_rows
@@ -75,18 +75,26 @@ def _row(record: StageRecord, reference: StageRecord) -> dict[str, str]:
         "score": _with_error(record.score, record.score_stderr),
         "drop": "" if record is reference else _with_error(record.score_drop, record.score_drop_stderr),
         "p50": _number(p50),
+        "before": "" if record is reference else _number(latency.reference_p50 if latency else None),
         "p90": _number(latency.p90 if latency else None),
         "p99": _number(latency.p99 if latency else None),
         "smaller": "" if record is reference else _times(reference.size_bytes, record.size_bytes),
         "faster": "" if record is reference else _times(latency.reference_p50 if latency else None, p50),
+        "interval": _interval(latency),
         "runtime": latency.runtime if latency else record.score_runtime,
         "reason": latency.reason if latency else "",
     }
 
 
+def _interval(latency: Latency | None) -> str:
+    if latency is None or latency.faster_low is None or latency.faster_high is None:
+        return ""
+    return f"{latency.faster_low:.3g} to {latency.faster_high:.3g}"
+
+
 def _plots(report: Report) -> list[str]:
     sizes = [_point(r, None if r.size_bytes is None else r.size_bytes / 1e6) for r in report.stages]
-    latencies = [_point(r, r.latency_ms.p50 if r.latency_ms else None) for r in report.stages]
+    latencies = [_point(r, in_ms_of(r.latency_ms, report.stages[0].latency_ms)) for r in report.stages]
     drawn = []
     for x_name, points in (("size, MB", sizes), ("latency p50, ms", latencies)):
         present = [point for point in points if point is not None]

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 from html import escape
 
-from compressor.report import Baseline, FrontPoint, Report
+from compressor.report import Baseline, FrontPoint, Report, in_ms_of
 from compressor.report_html.plot import BOTTOM, HEIGHT, LEFT, RIGHT, TOP, WIDTH, Axes, Point
 
 # Drawn differently: what it is, its letter in the class, its radius.
@@ -30,9 +30,7 @@ def front_plots(report: Report) -> list[str]:
         (goals.get("size_mb"), size and goals.get("size", 0.0) * size),
         (goals.get("latency_ms"), reference_ms and goals.get("latency", 0.0) * reference_ms),
     ]
-    last_ms = None
-    if last.latency_ms and last.latency_ms.p50 and last.latency_ms.reference_p50 and reference_ms:
-        last_ms = last.latency_ms.p50 / last.latency_ms.reference_p50 * reference_ms
+    last_ms = in_ms_of(last.latency_ms, first.latency_ms)
     costs: Sequence[tuple[str, CostOf, float | None, float | None]] = (
         ("size, MB", lambda point: point.size_bytes / 1e6, size, last.size_bytes and last.size_bytes / 1e6),
         ("latency p50, ms", in_reference_ms, reference_ms, last_ms),

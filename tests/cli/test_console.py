@@ -26,7 +26,16 @@ def test_report_holds_rows_budget_notes_and_paths(capsys: pytest.CaptureFixture[
     shown = capsys.readouterr().out
     lines = shown.splitlines()
     last = next(line for line in lines if line.startswith("03-quantize"))
-    for part in ("420 k", "16.8 M", "0.45 MB", "0.9305 ± 0.0025", "0.15", "99.6x", "18.7x", "+0.0045 ± 0.0011"):
+    for part in (
+        "420 k",
+        "16.8 M",
+        "0.45 MB",
+        "0.9305 ± 0.0025",
+        "0.15 of 2.8",
+        "99.6x",
+        "18.7x (18.3-19)",
+        "+0.0045 ± 0.0011",
+    ):
         assert part in last
     assert "budget missed: size_mb 0.45, limit 0.4" in lines
     assert "budget unknown: latency_ms not measured here, limit 8; run the kit on the device" in lines

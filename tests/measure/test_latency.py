@@ -81,6 +81,20 @@ def test_each_gets_the_reference_p50_and_a_slow_runner_still_runs() -> None:
     assert fast.runs == 2 * 250
 
 
+def test_the_interval_of_how_many_times_faster_is_that_of_the_rounds() -> None:
+    clock, log = Clock(), list[str]()
+    runners = [Timed("A", clock, [10.0], log), Timed("B", clock, [5.0], log)]
+    first, second = interleaved_latency(runners, [[INPUTS]] * 2, seconds=0.4, blocks=5, clock=clock)
+    assert first.faster_low is None
+    assert (second.faster_low, second.faster_high) == (pytest.approx(2.0), pytest.approx(2.0))
+    # Every other round is twice as slow for both: the ratio is what it was.
+    slowed = [1.0] * 3 + [1.0, 2.0] * 20
+    runners = [Timed("A", clock, [10 * one for one in slowed], log), Timed("B", clock, [4.0, 6.0], log)]
+    _, second = interleaved_latency(runners, [[INPUTS]] * 2, seconds=0.4, blocks=5, clock=clock)
+    assert second.faster_low is not None and second.faster_high is not None and second.p50 is not None
+    assert second.faster_low <= (second.reference_p50 or 0) / second.p50 <= second.faster_high
+
+
 def test_a_stall_of_the_machine_does_not_move_p50() -> None:
     clock, log = Clock(), list[str]()
     (found,) = interleaved_latency(

@@ -20,7 +20,14 @@ from compressor.report import (
 
 def record(name: str, params: int, size: int, score: float, p50: float | None, **more: Any) -> StageRecord:
     latency = Latency(
-        p50=p50, p90=p50 and p50 * 1.1, p99=p50 and p50 * 1.5, runs=200, runtime="onnxruntime", reference_p50=2.8
+        p50=p50,
+        p90=p50 and p50 * 1.1,
+        p99=p50 and p50 * 1.5,
+        runs=200,
+        runtime="onnxruntime",
+        reference_p50=2.8,
+        faster_low=p50 and 2.8 / p50 * 0.98,
+        faster_high=p50 and 2.8 / p50 * 1.02,
     )
     return StageRecord(
         name=name,
