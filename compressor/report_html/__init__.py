@@ -81,9 +81,16 @@ def _row(record: StageRecord, reference: StageRecord) -> dict[str, str]:
         "smaller": "" if record is reference else _times(reference.size_bytes, record.size_bytes),
         "faster": "" if record is reference else _times(latency.reference_p50 if latency else None, p50),
         "interval": _interval(latency),
-        "runtime": latency.runtime if latency else record.score_runtime,
-        "reason": latency.reason if latency else "",
+        "where": _where(record),
     }
+
+
+def _where(record: StageRecord) -> str:
+    """The runtime, and why nothing was timed there."""
+    latency = record.latency_ms
+    if latency is None:
+        return record.score_runtime
+    return f"{latency.runtime}: {latency.reason}" if latency.reason else latency.runtime
 
 
 def _interval(latency: Latency | None) -> str:
