@@ -252,6 +252,16 @@ class Report(_Record):
         return read_record(path, cls, "the report.json of a run's folder")
 
 
+def all_notes(report: Report) -> list[str]:
+    """The run's notes, then its stages' with their names; what several stages say alike is said once."""
+    by_note: dict[str, list[str]] = {}
+    for record in report.stages:
+        reason = record.latency_ms.reason if record.latency_ms else ""
+        for note in (*record.notes, *filter(None, [reason])):
+            by_note.setdefault(note, []).append(record.name)
+    return [*report.notes, *(f"{', '.join(dict.fromkeys(names))}: {note}" for note, names in by_note.items())]
+
+
 def report_in(run: Path) -> Path | None:
     """The ``report.json`` of a run that is named by its folder, by a file that points to it, or by the report itself.
 

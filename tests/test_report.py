@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
-from compressor.report import Latency, Ratios, Report, ScoreInfo, StageRecord
+from compressor.report import Latency, Ratios, Report, ScoreInfo, StageRecord, all_notes, in_ms_of
 
 
 def report() -> Report:
@@ -57,3 +57,23 @@ def test_names_of_the_first_schema_stay() -> None:
 def test_unknown_fields_are_refused() -> None:
     with pytest.raises(ValidationError, match="no_such_field"):
         Report.model_validate({**report().model_dump(), "no_such_field": 1})
+
+
+def test_what_several_stages_say_alike_is_said_once() -> None:
+    one = report()
+    stages = [
+        one.stages[0].model_copy(update={"name": name, "notes": ["the same", f"of {name}"]})
+        for name in ("01-a", "02-b")
+    ]
+    told = all_notes(one.model_copy(update={"stages": stages, "notes": ["the run's"]}))
+    assert told == ["the run's", "01-a, 02-b: the same", "01-a: of 01-a", "02-b: of 02-b"]
+
+
+def test_milliseconds_of_another_moment() -> None:
+    first = Latency(p50=2.0, runtime="onnxruntime", reference_p50=2.0)
+    # Timed while the machine was twice as slow.
+    later = Latency(p50=1.0, runtime="onnxruntime", reference_p50=4.0)
+    assert in_ms_of(later, first) == 0.5
+    assert in_ms_of(first, first) == 2.0
+    assert in_ms_of(None, first) is None
+    assert in_ms_of(Latency(p50=1.0, runtime="onnxruntime"), first) is None

@@ -94,6 +94,8 @@ def print_report(report: Report, folder: str) -> None:
     quick = "  (--quick: little data, few epochs; not a result)" if report.quick else ""
     title = f"{report.profile.get('name', '')} on {report.data.get('source', '')}{quick}"
     print_table(title, _columns(report), [_row(record, reference) for record in report.stages], right=1)
+    from compressor.report import all_notes
+
     out = console()
     if report.search is not None:
         print_front(report.search, reference.size_bytes)
@@ -102,7 +104,7 @@ def print_report(report: Report, folder: str) -> None:
     for record in report.stages:
         if record.kd is not None:
             out.print(Text(f"without distillation {record.name}: {_compared(record.kd)}"), soft_wrap=True)
-    for note in _notes(report):
+    for note in all_notes(report):
         out.print(Text(f"note: {note}"), soft_wrap=True)
     for artifact in report.artifacts:
         out.print(Text(f"{artifact.format} {artifact.precision}: {folder}/{artifact.path}"), soft_wrap=True)
@@ -198,12 +200,3 @@ def with_error(value: float | None, stderr: float | None, sign: str = "") -> str
     if value is None:
         return "-"
     return f"{value:{sign}.4f}" + (f" ± {stderr:.4f}" if stderr is not None else "")
-
-
-def _notes(report: Report) -> list[str]:
-    notes = list(report.notes)
-    for record in report.stages:
-        notes += [f"{record.name}: {note}" for note in record.notes]
-        if record.latency_ms and record.latency_ms.reason:
-            notes.append(f"{record.name}: {record.latency_ms.reason}")
-    return notes

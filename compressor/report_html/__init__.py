@@ -6,7 +6,7 @@ from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from compressor.report import BudgetCheck, Latency, Report, StageRecord, in_ms_of
+from compressor.report import BudgetCheck, Latency, Report, StageRecord, all_notes, in_ms_of
 from compressor.report_html.front import baseline_rows, front_plots, front_rows
 from compressor.report_html.plot import Point, scatter
 from compressor.report_html.sensitivity import sensitivity_rows
@@ -43,7 +43,7 @@ def write_html(report: Report, path: Path) -> None:
         recovery=_recovery(report),
         compared=_compared(report),
         environment=_flat({**report.environment, **_memory(report)}),
-        notes=[*report.notes, *(f"{r.name}: {note}" for r in report.stages for note in r.notes)],
+        notes=all_notes(report),
     )
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_suffix(".tmp")
