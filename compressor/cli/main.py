@@ -30,6 +30,7 @@ COMMANDS = {
     "measure": ("compressor.cli.measure:measure", "Measure any model file: size, compute, latency, score."),
     "gate": ("compressor.cli.gate:gate", "Fail where a file grew, slowed or lost score: for CI."),
     "pick": ("compressor.cli.pick:pick", "Take another file of a run's search, without training."),
+    "compare": ("compressor.cli.compare:compare", "Several runs as one table and one page."),
     "verify": ("compressor.cli.verify:verify", "Check a run's files, networks and score against what it says."),
     "explain": ("compressor.cli.explain:explain", "Why a file is not smaller or faster, and what would change it."),
     "doctor": ("compressor.cli.doctor:doctor", "What this machine can do, and a self-test of some seconds."),

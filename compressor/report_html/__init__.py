@@ -1,15 +1,13 @@
 """The report as one self-contained page: no links, no scripts, light and dark."""
 
-import os
 from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
-
-from compressor.report import BudgetCheck, Latency, Report, StageRecord, all_notes, in_ms_of
+from compressor.report import BudgetCheck, Report, StageRecord, all_notes, in_ms_of
 from compressor.report_html.front import baseline_rows, front_plots, front_rows
 from compressor.report_html.plot import Point, scatter
 from compressor.report_html.sensitivity import sensitivity_rows
+from compressor.report_html.written import count, interval, number, times, with_error, write_page
 
 __all__ = ["write_html"]
 
@@ -21,14 +19,9 @@ def write_html(report: Report, path: Path) -> None:
         report: What a run measured.
         path: The file; replaced in one step.
     """
-    pages = Environment(
-        loader=PackageLoader("compressor.report_html", "."),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    page = pages.get_template("page.html.j2").render(
+    write_page(
+        "page.html.j2",
+        path,
         report=report,
         title=f"{report.profile.get('name', 'run')} on {report.data.get('source', 'data')}",
         waterfall=[_row(record, report.stages[0]) for record in report.stages],
@@ -45,10 +38,6 @@ def write_html(report: Report, path: Path) -> None:
         environment=_flat({**report.environment, **_memory(report)}),
         notes=all_notes(report),
     )
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_suffix(".tmp")
-    partial.write_text(page, encoding="utf-8")
-    os.replace(partial, path)
 
 
 def _memory(report: Report) -> dict[str, str]:
@@ -69,18 +58,18 @@ def _row(record: StageRecord, reference: StageRecord) -> dict[str, str]:
     p50 = latency.p50 if latency else None
     return {
         "name": record.name + (" (cached)" if record.cached else ""),
-        "params": _count(record.params),
-        "macs": _count(record.macs),
-        "size": _number(None if record.size_bytes is None else record.size_bytes / 1000),
-        "score": _with_error(record.score, record.score_stderr),
-        "drop": "" if record is reference else _with_error(record.score_drop, record.score_drop_stderr),
-        "p50": _number(p50),
-        "before": "" if record is reference else _number(latency.reference_p50 if latency else None),
-        "p90": _number(latency.p90 if latency else None),
-        "p99": _number(latency.p99 if latency else None),
-        "smaller": "" if record is reference else _times(reference.size_bytes, record.size_bytes),
-        "faster": "" if record is reference else _times(latency.reference_p50 if latency else None, p50),
-        "interval": _interval(latency),
+        "params": count(record.params),
+        "macs": count(record.macs),
+        "size": number(None if record.size_bytes is None else record.size_bytes / 1000),
+        "score": with_error(record.score, record.score_stderr),
+        "drop": "" if record is reference else with_error(record.score_drop, record.score_drop_stderr),
+        "p50": number(p50),
+        "before": "" if record is reference else number(latency.reference_p50 if latency else None),
+        "p90": number(latency.p90 if latency else None),
+        "p99": number(latency.p99 if latency else None),
+        "smaller": "" if record is reference else times(reference.size_bytes, record.size_bytes),
+        "faster": "" if record is reference else times(latency.reference_p50 if latency else None, p50),
+        "interval": interval(latency),
         "where": _where(record),
     }
 
@@ -91,12 +80,6 @@ def _where(record: StageRecord) -> str:
     if latency is None:
         return record.score_runtime
     return f"{latency.runtime}: {latency.reason}" if latency.reason else latency.runtime
-
-
-def _interval(latency: Latency | None) -> str:
-    if latency is None or latency.faster_low is None or latency.faster_high is None:
-        return ""
-    return f"{latency.faster_low:.3g} to {latency.faster_high:.3g}"
 
 
 def _plots(report: Report) -> list[str]:
@@ -158,7 +141,7 @@ def _compared(report: Report) -> list[dict[str, str]]:
             "name": record.name,
             "with_kd": _score(record.kd.with_kd),
             "without_kd": _score(record.kd.without_kd),
-            "difference": _with_error(record.kd.difference, record.kd.stderr),
+            "difference": with_error(record.kd.difference, record.kd.stderr),
             "verdict": record.kd.verdict,
         }
         for record in report.stages
@@ -167,7 +150,7 @@ def _compared(report: Report) -> list[dict[str, str]]:
 
 
 def _score(value: float | None) -> str:
-    return _with_error(value, None)
+    return with_error(value, None)
 
 
 def _flat(table: dict[str, Any], prefix: str = "") -> list[tuple[str, str]]:
@@ -179,29 +162,3 @@ def _flat(table: dict[str, Any], prefix: str = "") -> list[tuple[str, str]]:
             shown = ", ".join(map(str, value)) if isinstance(value, (list, tuple)) else str(value)
             rows.append((f"{prefix}{key}", shown))
     return rows
-
-
-def _number(value: float | None) -> str:
-    if value is None:
-        return "–"
-    return f"{value:,.0f}" if value >= 1000 else f"{value:.3g}"
-
-
-def _count(value: int | None) -> str:
-    """``11.2 M``: three digits are enough to compare by."""
-    if value is None:
-        return "–"
-    for limit, unit in ((1e9, "G"), (1e6, "M"), (1e3, "k")):
-        if value >= limit:
-            return f"{value / limit:.3g} {unit}"
-    return str(value)
-
-
-def _times(reference: float | None, value: float | None) -> str:
-    return f"{reference / value:.3g}x" if reference and value else "–"
-
-
-def _with_error(value: float | None, stderr: float | None) -> str:
-    if value is None:
-        return "–"
-    return f"{value:.4f}" + (f" ± {stderr:.4f}" if stderr is not None else "")

@@ -22,21 +22,22 @@ class Point:
     error: float = 0.0
 
 
-def scatter(points: Sequence[Point], x_name: str, y_name: str) -> str:
+def scatter(points: Sequence[Point], x_name: str, y_name: str, joined: bool = True) -> str:
     """The points in the order of the stages, joined by a line, each with its name and error bar.
 
     Args:
         points: At least one.
         x_name: With its unit.
         y_name: The score's name.
+        joined: Whether they follow on one another, the first being what the others began with.
     """
     axes = Axes(points, x_name, y_name)
     path = " ".join(f"{axes.across(point.x):.1f},{axes.down(point.y):.1f}" for point in points)
-    parts = [*axes.drawn(), f'<polyline class="path" points="{path}"/>']
+    parts = [*axes.drawn(), f'<polyline class="path" points="{path}"/>' if joined else ""]
     taken: list[_Box] = []
     for index, point in enumerate(points):
         low, high = axes.down(point.y - point.error), axes.down(point.y + point.error)
-        parts += _marker(point, axes.across(point.x), low, high, index, taken)
+        parts += _marker(point, axes.across(point.x), low, high, joined and index == 0, taken)
     return "".join([*parts, "</svg>"])
 
 
@@ -123,13 +124,13 @@ class _Box:
         return across and abs(self.baseline - other.baseline) < LINE_HEIGHT
 
 
-def _marker(point: Point, x: float, lower: float, upper: float, index: int, taken: list[_Box]) -> list[str]:
+def _marker(point: Point, x: float, lower: float, upper: float, is_first: bool, taken: list[_Box]) -> list[str]:
     y = (lower + upper) / 2
     anchor, baseline = _free_place(point.name, x, y, taken)
     shift = -LABEL_GAP if anchor == "end" else LABEL_GAP
     return [
         f'<line class="error" x1="{x:.1f}" y1="{lower:.1f}" x2="{x:.1f}" y2="{upper:.1f}"/>',
-        f'<circle class="{"reference" if index == 0 else "stage"}" cx="{x:.1f}" cy="{y:.1f}" r="4.5">'
+        f'<circle class="{"reference" if is_first else "stage"}" cx="{x:.1f}" cy="{y:.1f}" r="4.5">'
         f"<title>{escape(point.name)}: {point.x:.4g}, {point.y:.4f}</title></circle>",
         f'<text class="label" x="{x + shift:.1f}" y="{baseline:.1f}" text-anchor="{anchor}">'
         f"{escape(point.name)}</text>",

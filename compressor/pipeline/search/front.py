@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import NormalDist
 
+from compressor.pareto import unbeaten
 from compressor.pipeline.search.work import Node
 from compressor.pipeline.summary import budget_checks
 from compressor.report import StageRecord
@@ -117,13 +118,7 @@ class Judge:
 
 def front_of(files: Sequence[Node]) -> set[str]:
     """The names of those that no other file beats: none is as good in size, latency and score and better in one."""
-    found = set()
-    for file in files:
-        own = figures(file)
-        others = [figures(other) for other in files if other is not file]
-        if not any(all(a <= b for a, b in zip(other, own, strict=True)) and other != own for other in others):
-            found.add(file.name)
-    return found
+    return {file.name for file, stays in zip(files, unbeaten(list(map(figures, files))), strict=True) if stays}
 
 
 def figures(file: Node) -> tuple[float, float, float]:
