@@ -12,6 +12,7 @@ from typing import Any, NoReturn
 import click
 
 from compressor.cli.child import can_watch, watched, where
+from compressor.cli.completion import VARIABLE
 from compressor.cli.death import KEPT, bury, show_error
 from compressor.cli.lazy import LazyGroup
 from compressor.cli.printed import clean, standard_output_kept
@@ -34,6 +35,7 @@ COMMANDS = {
     "verify": ("compressor.cli.verify:verify", "Check a run's files, networks and score against what it says."),
     "explain": ("compressor.cli.explain:explain", "Why a file is not smaller or faster, and what would change it."),
     "doctor": ("compressor.cli.doctor:doctor", "What this machine can do, and a self-test of some seconds."),
+    "completion": ("compressor.cli.completion:completion", "Print what bash, zsh or fish need to complete commands."),
     "profiles": ("compressor.cli.profiles:profiles", "List, show, copy and check profiles."),
     "stages": ("compressor.cli.stages:stages", "List the stages and show their settings."),
 }
@@ -49,6 +51,9 @@ class Root(LazyGroup):
     def main(self, args: Sequence[str] | None = None, *rest: Any, **settings: Any) -> NoReturn:
         """Run a command line and exit with its code; as a program, the work is done in a process of its own."""
         typed = list(sys.argv[1:] if args is None else args)
+        if VARIABLE in os.environ:
+            # A shell asks what could follow; click answers, and ends.
+            super().main(typed, *rest, **{**settings, "prog_name": "compress", "complete_var": VARIABLE})
         settings |= {"standalone_mode": False, "prog_name": "compress", "obj": masked(shlex.join(["compress", *typed]))}
 
         def command() -> Any:

@@ -13,6 +13,7 @@ import click
 
 from compressor import registry
 from compressor.assignments import parse_assignments
+from compressor.cli.completion import PROFILE_OPTION
 from compressor.cli.goals import GOAL_OPTIONS, goals_of
 from compressor.errors import InputError
 
@@ -52,7 +53,7 @@ MODEL_OPTIONS = (
     ),
 )
 JOB_OPTIONS = (
-    click.option("--profile", required=True, metavar="NAME|FILE", help="What to build for: see compress profiles."),
+    PROFILE_OPTION,
     *MODEL_OPTIONS,
     click.option("--teacher", "teachers", multiple=True, metavar="FILE[@WEIGHT]", help="Distil from this instead."),
     click.option(
