@@ -252,6 +252,12 @@ class Report(_Record):
         return read_record(path, cls, "the report.json of a run's folder")
 
 
+def name_of(report: Report) -> str:
+    """What a run's file may be called where nobody gave it a name."""
+    source = str(report.model.get("source") or "model")
+    return f"{Path(source).stem} for {report.profile.get('name', 'a target')}"
+
+
 def all_notes(report: Report) -> list[str]:
     """The run's notes, then its stages' with their names; what several stages say alike is said once."""
     by_note: dict[str, list[str]] = {}

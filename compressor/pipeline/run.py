@@ -17,6 +17,7 @@ from compressor.pipeline.job import Job, prepared, report_progress
 from compressor.pipeline.lineage import NAME as LINEAGE
 from compressor.pipeline.lineage import write_lineage
 from compressor.pipeline.loop import Arm, measure_reference, run_arm
+from compressor.pipeline.model_card import write_card
 from compressor.pipeline.search import Searched, begun, search
 from compressor.pipeline.summary import (
     artifact_of,
@@ -95,6 +96,7 @@ def _run_seed(job: Job, progress: ShowProgress) -> tuple[Report, Profile]:
         raise
     report = _report(job, arm, control, searched, None, [])
     _write(report, job.out)
+    write_card(report, job.out)
     write_lineage(report, job.out)
     return report, job.profile
 
