@@ -3,6 +3,7 @@
 from collections.abc import Callable, Sequence
 from html import escape
 
+from compressor.pareto import unbeaten
 from compressor.report import Baseline, FrontPoint, Report, in_ms_of
 from compressor.report_html.plot import BOTTOM, HEIGHT, LEFT, RIGHT, TOP, WIDTH, Axes, Point
 
@@ -69,7 +70,9 @@ def _plot(report: Report, name: str, cost: CostOf, reference: float, final: floa
             f'<rect class="goal" x="{LEFT}" y="{TOP}" width="{right - LEFT:.1f}" height="{bottom - TOP:.1f}">'
             "<title>where the goals are met</title></rect>"
         )
-    line = sorted((dot.x, dot.y) for kind, dot in placed if kind in ("front", "chosen"))
+    # Of those that are on the front for all three figures, the ones that no other beats in the two that are drawn.
+    dots = [(dot.x, -dot.y) for kind, dot in placed if kind in ("front", "chosen")]
+    line = sorted((x, -y) for (x, y), stays in zip(dots, unbeaten(dots), strict=True) if stays)
     joined = " ".join(f"{axes.across(x):.1f},{axes.down(y):.1f}" for x, y in line)
     parts.append(f'<polyline class="path" points="{joined}"/>')
     for kind, dot in placed:
