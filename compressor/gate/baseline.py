@@ -4,6 +4,7 @@ from pathlib import Path
 
 from compressor.errors import InputError
 from compressor.gate.subject import Subject, subject_of
+from compressor.onnx_files import file_size
 from compressor.reading import as_record, read_json
 from compressor.writing import write_atomically
 
@@ -34,6 +35,11 @@ def write_baseline(subject: Subject, path: Path) -> list[str]:
     name = ""
     if subject.file:
         source = Path(subject.file)
+        if file_size(source) != source.stat().st_size:
+            raise InputError(
+                f"{source} keeps weights in other files, which a baseline can't hold",
+                "onnx.save_model(onnx.load(FILE), FILE) puts all into one",
+            )
         name = path.with_suffix(source.suffix).name
         write_atomically(path.with_name(name), source.read_bytes())
     kept = subject.model_copy(update={"file": name})

@@ -3,7 +3,9 @@
 import json
 from pathlib import Path
 
+import onnx
 import pytest
+from convolutions import write_convolutions
 from written_runs import write_run
 
 from compressor.errors import InputError
@@ -27,6 +29,14 @@ def test_an_update_says_what_changed(tmp_path: Path) -> None:
     assert write_baseline(subject_of(tmp_path / "a"), path) == []
     changes = write_baseline(subject_of(write_run(tmp_path / "b", layers=3, score=0.91)), path)
     assert "params: 288 -> 432" in changes and "score: 0.9 -> 0.91" in changes
+
+
+def test_weights_in_other_files_are_refused(tmp_path: Path) -> None:
+    graph = onnx.load(write_convolutions(tmp_path / "whole.onnx", 4))
+    onnx.save_model(graph, tmp_path / "model.onnx", save_as_external_data=True, size_threshold=0)
+    with pytest.raises(InputError, match="weights in other files"):
+        write_baseline(subject_of(tmp_path / "model.onnx"), tmp_path / "baseline.json")
+    assert not (tmp_path / "baseline.json").exists()
 
 
 def test_what_it_does_not_write_over(tmp_path: Path) -> None:
