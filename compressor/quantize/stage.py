@@ -142,6 +142,7 @@ class Quantize(Stage):
             )
             metrics["qat_score"] = result.score
             metrics["qat_precision"] = result.precision
+            metrics["history"] = result.history
             is_better = result.score > ptq_score if higher else result.score < ptq_score
             graph = trained if is_better else graph
             metrics["kept"] = "qat" if is_better else "ptq"

@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Any
 
 from compressor.report import BudgetCheck, Report, StageRecord, all_notes, in_ms_of
+from compressor.report_html.curves import training_curves
 from compressor.report_html.front import baseline_rows, front_plots, front_rows
 from compressor.report_html.plot import Point, scatter
 from compressor.report_html.sensitivity import sensitivity_rows
@@ -33,6 +34,7 @@ def write_html(report: Report, path: Path) -> None:
         headline=_headline(report),
         budget=[_budget(check) for check in report.budget],
         recall=_recall(report),
+        curves=training_curves(report),
         recovery=_recovery(report),
         compared=_compared(report),
         environment=_flat({**report.environment, **_memory(report)}),

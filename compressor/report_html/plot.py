@@ -49,16 +49,21 @@ class Axes:
         x_name: With its unit.
         y_name: The same.
         least: How much the axis upwards spans at least.
+        counted: Across are counts from 1, on an even axis.
     """
 
-    def __init__(self, points: Sequence[Point], x_name: str, y_name: str, least: float = 0.01) -> None:
-        self._low, self._high = _padded([math.log10(point.x) for point in points], least=0.3)
+    def __init__(
+        self, points: Sequence[Point], x_name: str, y_name: str, least: float = 0.01, counted: bool = False
+    ) -> None:
+        self._place = float if counted else math.log10
+        self._counted = counted
+        self._low, self._high = _padded([self._place(point.x) for point in points], least=0.3)
         self._bottom, self._top = _padded([p.y + s * p.error for p in points for s in (-1, 1)], least=least)
         self._names = escape(x_name), escape(y_name)
 
     def across(self, x: float) -> float:
         """Pixels from the left, within the frame."""
-        share = (math.log10(x) - self._low) / (self._high - self._low)
+        share = (self._place(x) - self._low) / (self._high - self._low)
         return LEFT + min(max(share, 0.0), 1.0) * (WIDTH - LEFT - RIGHT)
 
     def down(self, y: float) -> float:
@@ -73,7 +78,8 @@ class Axes:
             f'<svg viewBox="0 0 {WIDTH} {HEIGHT}" role="img" '
             f'aria-label="{y_name} against {x_name}" xmlns="http://www.w3.org/2000/svg">'
         ]
-        for tick in log_ticks(10**self._low, 10**self._high):
+        counts = [tick for tick in linear_ticks(self._low, self._high) if tick >= 1 and tick == int(tick)]
+        for tick in counts if self._counted else log_ticks(10**self._low, 10**self._high):
             x, below = self.across(tick), HEIGHT - BOTTOM
             parts.append(f'<line class="grid" x1="{x:.1f}" y1="{TOP}" x2="{x:.1f}" y2="{below}"/>')
             parts.append(f'<text class="tick" x="{x:.1f}" y="{below + 16}" text-anchor="middle">{tick:g}</text>')

@@ -1,6 +1,7 @@
 """What the stages of a search do, in a few words, for reports."""
 
 from compressor.distill.stage import Distill
+from compressor.pipeline.foresight import SMALLEST
 from compressor.prune.stage import AMOUNTS, Prune
 from compressor.stage import Stage
 
@@ -12,7 +13,10 @@ def in_words(stage: Stage) -> str:
         over_all = " over all layers together" if stage.scope == "global" else ""
         return f"prune {_amount(stage)}{over_all}{ranked}, {stage.train.epochs} epochs"
     if isinstance(stage, Distill) and stage.student == "auto" and stage.budget.params is not None:
-        return f"distill into {stage.budget.params:.3g} of the parameters, {stage.train.epochs} epochs"
+        params = stage.budget.params
+        size = f"{params:.3g} of the parameters" if params <= 1 else f"at most {params:,.0f} parameters"
+        student = "the smallest relative" if params == SMALLEST["params"] else size
+        return f"distill into {student}, {stage.train.epochs} epochs"
     trains = getattr(stage, "train", None) is not None and getattr(stage, "qat", True)
     return f"{stage.kind}, {stage.train.epochs} epochs" if trains else stage.kind  # type: ignore[attr-defined]
 

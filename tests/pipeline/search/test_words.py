@@ -4,6 +4,7 @@ import pytest
 
 from compressor.distill.recover_stage import Recover
 from compressor.distill.stage import Distill, StudentBudget
+from compressor.pipeline.foresight import SMALLEST
 from compressor.pipeline.search.words import in_words
 from compressor.prune.budget import PruneBudget
 from compressor.prune.stage import Prune
@@ -28,6 +29,14 @@ SHORT = TrainSettings(epochs=2)
         (
             Distill(student="auto", budget=StudentBudget(params=0.5), train=SHORT),
             "distill into 0.5 of the parameters, 2 epochs",
+        ),
+        (
+            Distill(student="auto", budget=StudentBudget(params=250_000), train=SHORT),
+            "distill into at most 250,000 parameters, 2 epochs",
+        ),
+        (
+            Distill(student="auto", budget=StudentBudget(**SMALLEST, nearest=True), train=SHORT),
+            "distill into the smallest relative, 2 epochs",
         ),
         (Recover(train=SHORT), "recover, 2 epochs"),
         (Quantize(train=SHORT), "quantize, 2 epochs"),
