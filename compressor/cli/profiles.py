@@ -1,4 +1,4 @@
-"""``compress profiles``: list, show, copy and check."""
+"""``compress profiles``: list, show, copy, check, and their schema."""
 
 from pathlib import Path
 
@@ -38,6 +38,15 @@ def show(profile: str) -> None:
     from compressor.reading import read_text
 
     echo(read_text(profile_path(profile)).rstrip("\n"))
+
+
+@profiles.command()
+def schema() -> None:
+    """Print the JSON schema of profiles, by which editors complete and check them."""
+    from compressor.cli.console import print_json
+    from compressor.profile_schema import profile_schema
+
+    print_json(profile_schema())
 
 
 @profiles.command()
