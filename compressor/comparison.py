@@ -2,10 +2,11 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from compressor.errors import InputError
 from compressor.pareto import unbeaten
-from compressor.report import Latency, Report, StageRecord, in_ms_of
+from compressor.report import Latency, Report, StageRecord, in_ms_of, target_of
 
 FEWEST = 2
 
@@ -67,7 +68,7 @@ def compared(reports: Sequence[tuple[str, Report]]) -> Comparison:
     rows = zip(reports, times, unbeaten(figures), strict=True)
     return Comparison(
         tuple(Compared(name, report, time, stays) for (name, report), time, stays in rows),
-        tuple(_notes([report for _, report in reports], same)),
+        tuple(_notes(reports, same)),
     )
 
 
@@ -76,14 +77,14 @@ def _milliseconds(latency: Latency | None, first: Latency | None, same: bool) ->
     return beside if beside is not None else latency.p50 if latency is not None else None
 
 
-def _notes(reports: Sequence[Report], same: bool) -> list[str]:
-    notes = []
+def _notes(named: Sequence[tuple[str, Report]], same: bool) -> list[str]:
+    notes, reports = [], [report for _, report in named]
     if not same:
         notes.append("the runs began with other networks: how many times smaller and faster is said of each one's own")
     if len({str(report.data.get("fingerprint")) for report in reports}) > 1:
         notes.append("the runs were scored on other data: their scores don't compare")
-    processors = {str(report.environment.get("cpu", {}).get("model")) for report in reports}
-    targets = {str(report.profile.get("target", {}).get("runtime")) for report in reports}
+    processors = {_processor(report) for report in reports}
+    targets = {target_of(report, Path(name)).runtime for name, report in named}
     if len(targets) > 1:
         notes.append(
             f"the runs are for other runtimes ({', '.join(sorted(targets))}): their milliseconds don't compare"
@@ -93,3 +94,8 @@ def _notes(reports: Sequence[Report], same: bool) -> list[str]:
     if any(report.quick for report in reports):
         notes.append("some are quick runs, whose scores are no result")
     return notes
+
+
+def _processor(report: Report) -> str:
+    cpu = report.environment.get("cpu")
+    return str(cpu.get("model")) if isinstance(cpu, dict) else "an unknown one"

@@ -5,7 +5,8 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from compressor.reading import read_record, read_text
+from compressor.reading import as_record, read_record, read_text
+from compressor.target import Target
 
 SCHEMA_VERSION = 1
 REPORT, LAST = "report.json", "last"
@@ -266,6 +267,15 @@ def all_notes(report: Report) -> list[str]:
         for note in (*record.notes, *filter(None, [reason])):
             by_note.setdefault(note, []).append(record.name)
     return [*report.notes, *(f"{', '.join(dict.fromkeys(names))}: {note}" for note, names in by_note.items())]
+
+
+def target_of(report: Report, path: Path) -> Target:
+    """What a report says of the device and its runtime.
+
+    Raises:
+        InputError: It says nothing that can be read.
+    """
+    return as_record(Target, report.profile.get("target"), f"{path}: its target", "the report.json of a run's folder")
 
 
 def report_in(run: Path) -> Path | None:

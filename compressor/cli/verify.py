@@ -71,8 +71,9 @@ def _read_back(folder: Path, options: ModelOptions) -> list[str]:
 
 def _scores(report: Report, stage: Path, typed: dict[str, Any]) -> tuple[float, float] | None:
     from compressor.cli.measure import measured
+    from compressor.report import target_of
 
-    target, reported = report.profile.get("target", {}), report.stages[-1].score
+    target, reported = target_of(report, stage.parent), report.stages[-1].score
     options = ModelOptions(model=str(stage), **typed)
-    record, _ = measured(options, int(target.get("threads", 1)), int(target.get("batch_size", 1)))
+    record, _ = measured(options, target.threads, target.batch_size)
     return None if reported is None or record.score is None else (reported, record.score)

@@ -10,10 +10,11 @@ from compressor.digests import file_digest
 from compressor.errors import InputError
 from compressor.onnx_files import compute, file_size, read_graph
 from compressor.reading import as_record, read_json
-from compressor.report import Artifact, Report, StageRecord, report_in
+from compressor.report import Artifact, Report, StageRecord, report_in, target_of
 
 VERSION = 1
 KINDS = "a run's folder, its report.json, a .onnx, .engine or .safetensors file, or a baseline that gate --update wrote"
+HINT = "the report.json of a run's folder"
 ENGINES = (".engine", ".plan", ".trt")
 
 
@@ -88,7 +89,7 @@ def subject_of(path: Path) -> Subject:
 def _of_json(path: Path) -> Subject:
     values = read_json(path, dict, f"wanted {KINDS}")
     if "stages" in values:
-        return _of_report(as_record(Report, values, str(path), "the report.json of a run's folder"), path)
+        return _of_report(as_record(Report, values, str(path), HINT), path)
     subject = as_record(Subject, values, str(path), "compress gate RUN --baseline FILE --update writes one")
     if subject.version != VERSION:
         raise InputError(f"{path} has version {subject.version}, this release reads {VERSION}", "gate --update")
@@ -111,23 +112,23 @@ def _of_report(report: Report, path: Path) -> Subject:
     if report.status in ("failed", "interrupted") or not report.artifacts:
         notes = "; ".join(report.notes) or "it left no file"
         return Subject(name=str(path), failed=f"the run is {report.status}: {notes}")
-    record, artifact, target = report.stages[-1], report.artifacts[-1], report.profile.get("target", {})
+    record, artifact, target = report.stages[-1], report.artifacts[-1], target_of(report, path)
     latency = record.latency_ms
     lacking = {"latency": latency.reason} if latency is not None and latency.reason else {}
-    called = Called(
-        runtime=str(target.get("runtime", "onnxruntime")),
-        threads=int(target.get("threads", 1)),
-        batch=int(target.get("batch_size", 1)),
-        p50=latency and latency.p50,
-        spread=latency and latency.spread,
-    )
+    called = {
+        "runtime": target.runtime,
+        "threads": target.threads,
+        "batch": target.batch_size,
+        "p50": latency and latency.p50,
+        "spread": latency and latency.spread,
+    }
     subject = Subject(
         name=str(path),
         size_bytes=artifact.size_bytes,
         params=record.params,
         macs=record.macs,
-        score=_score(report, record),
-        called=called,
+        score=_score(report, record, path),
+        called=as_record(Called, called, f"{path}: latency of {record.name}", HINT),
         sha256=artifact.sha256,
         lacking=lacking,
     )
@@ -141,18 +142,19 @@ def _inside(folder: Path, artifact: Artifact) -> Path:
     return file
 
 
-def _score(report: Report, record: StageRecord) -> Score | None:
+def _score(report: Report, record: StageRecord, path: Path) -> Score | None:
     if record.score is None:
         return None
-    return Score(
-        name=report.score.name,
-        value=record.score,
-        stderr=record.score_stderr,
-        drop=record.score_drop,
-        drop_stderr=record.score_drop_stderr,
-        higher_is_better=report.score.higher_is_better,
-        data=str(report.data.get("fingerprint", "")),
-    )
+    values = {
+        "name": report.score.name,
+        "value": record.score,
+        "stderr": record.score_stderr,
+        "drop": record.score_drop,
+        "drop_stderr": record.score_drop_stderr,
+        "higher_is_better": report.score.higher_is_better,
+        "data": str(report.data.get("fingerprint", "")),
+    }
+    return as_record(Score, values, f"{path}: score of {record.name}", HINT)
 
 
 def _of_file(path: Path, **lacking: str) -> Subject:
