@@ -60,7 +60,16 @@ def _session(subject: Subject) -> onnxruntime.InferenceSession:
 
 
 def _call(session: onnxruntime.InferenceSession, subject: Subject) -> Call:
-    feeds = {given.name: _numbers(given, subject) for given in session.get_inputs()}
+    try:
+        feeds = {given.name: _numbers(given, subject) for given in session.get_inputs()}
+        session.run(None, feeds)
+    except InputError:
+        raise
+    except Exception as error:
+        reason = str(error).strip().partition("\n")[0]
+        raise InputError(
+            f"{subject.file} can't be run with numbers that were made up: {reason}", "gate the run that made it"
+        ) from None
     return lambda: session.run(None, feeds)
 
 

@@ -6,7 +6,7 @@ import numpy as np
 import onnx
 import pytest
 from convolutions import write_convolutions
-from onnx import TensorProto, helper
+from onnx import TensorProto, helper, numpy_helper
 
 from compressor.errors import InputError
 from compressor.gate import subject_of
@@ -37,6 +37,17 @@ def test_two_that_take_different_things_are_not_compared(tmp_path: Path) -> None
         sessions_of(subject_of(write_convolutions(tmp_path / "a.onnx", 2)), subject_of(tokens(tmp_path / "b.onnx")))
     with pytest.raises(InputError, match="can't be made up"):
         session_of(subject_of(tokens(tmp_path / "c.onnx", TensorProto.STRING)))()
+
+
+def test_a_file_that_fails_when_it_is_run(tmp_path: Path) -> None:
+    given = helper.make_tensor_value_info("tokens", TensorProto.INT64, ["batch"])
+    gives = helper.make_tensor_value_info("y", TensorProto.FLOAT, ["batch", 4])
+    table = numpy_helper.from_array(np.zeros((1, 4), np.float32), "table")
+    graph = helper.make_graph([helper.make_node("Gather", ["table", "tokens"], ["y"])], "g", [given], [gives], [table])
+    path = tmp_path / "model.onnx"
+    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 20)], ir_version=10), path)
+    with pytest.raises(InputError, match="can't be run with numbers that were made up"):
+        session_of(subject_of(path))()
 
 
 @pytest.mark.latency
