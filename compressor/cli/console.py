@@ -90,12 +90,12 @@ def print_table(title: str, columns: Sequence[str], rows: Iterable[Sequence[str]
 
 def print_report(report: Report, folder: str) -> None:
     """The waterfall, the budget, notes and the files that a run leaves."""
+    from compressor.report import all_notes
+
     reference = report.stages[0]
     quick = "  (--quick: little data, few epochs; not a result)" if report.quick else ""
     title = f"{report.profile.get('name', '')} on {report.data.get('source', '')}{quick}"
     print_table(title, _columns(report), [_row(record, reference) for record in report.stages], right=1)
-    from compressor.report import all_notes
-
     out = console()
     if report.search is not None:
         print_front(report.search, reference.size_bytes)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from compressor.cli.goals import LIMIT_OPTIONS
 from compressor.cli.options import MODEL_OPTIONS, ModelOptions, add_options
 from compressor.errors import ExitCode, InputError
 
@@ -16,18 +17,10 @@ if TYPE_CHECKING:
     from compressor.gate import Check, Gate, Subject
 
 TABLE = "compress.toml"
-# Typed options that are settings of the table under the same name.
-SETTINGS = (
-    *("max_size", "max_latency", "min_score", "max_score_drop", "max_params", "max_macs"),
-    *("baseline", "confidence", "seconds", "undecided"),
-)
 GATE_OPTIONS = (
-    click.option("--max-size", metavar="SIZE", help="The file may have so much: 500kB, 2MB, 1.5MiB."),
-    click.option("--max-latency", metavar="TIME", help="A call may take so long, p50: 8ms."),
+    *LIMIT_OPTIONS,
     click.option("--min-score", metavar="X", help="The score on test is at least this."),
     click.option("--max-score-drop", metavar="X", help="It is at most so far below the reference's; 0.01 is a point."),
-    click.option("--max-params", metavar="N", help="So many parameters at most: 250k, 1.5M."),
-    click.option("--max-macs", metavar="N", help="So many multiplications at most: 20M."),
     click.option("--baseline", metavar="OLD", help="Nothing may be worse than this: a run, a report, a file."),
     click.option(
         "--tolerate",
@@ -120,21 +113,25 @@ def _settings(typed: dict[str, Any], tolerate: tuple[str, ...], config: str | No
         table = found
         if isinstance(table.get("baseline"), str):
             table["baseline"] = str(path.parent / table["baseline"])
-    asked: dict[str, Any] = {name: _number(typed[name]) for name in SETTINGS if typed.get(name) is not None}
-    if typed["allow_unmeasured"]:
-        asked["allow_unmeasured"] = True
+    # An option is called as the setting is; a flag that wasn't typed leaves what the table says.
+    given = {name: typed[name] for name in Gate.model_fields if typed.get(name) not in (None, False)}
+    asked = {name: _number(value) for name, value in given.items()}
     if tolerate:
-        given = dict(parse_assignment(text, "--tolerate") for text in tolerate)
-        asked["tolerate"] = {**table.get("tolerate", {}), **given}
+        asked["tolerate"] = {
+            **table.get("tolerate", {}),
+            **dict(parse_assignment(text, "--tolerate") for text in tolerate),
+        }
     return as_record(Gate, {**table, **asked}, "gate", "compress gate --help")
 
 
-def _number(text: Any) -> Any:
+def _number(typed: Any) -> Any:
     """What is typed as a plain number, as one: ``0.9``, and not ``2MB``."""
+    if not isinstance(typed, str):
+        return typed
     try:
-        return float(text)
+        return float(typed)
     except ValueError:
-        return text
+        return typed
 
 
 def _output(option: str, path: str | None) -> Path | None:

@@ -15,12 +15,15 @@ if TYPE_CHECKING:
     from compressor.target import Goals
 
 
-PICK_OPTIONS = (
-    click.option("--max-drop", metavar="X", help="The score may fall by so much; 0.01 is one point."),
-    click.option("--max-size", metavar="SIZE", help="The file may have so much: 500kB, 2MB."),
+LIMIT_OPTIONS = (
+    click.option("--max-size", metavar="SIZE", help="The file may have so much: 500kB, 2MB, 1.5MiB."),
     click.option("--max-latency", metavar="TIME", help="A call may take so long, p50: 5ms."),
     click.option("--max-params", metavar="N", help="So many parameters may remain: 250k, 1.5M."),
     click.option("--max-macs", metavar="N", help="So many multiplications may remain: 20M."),
+)
+PICK_OPTIONS = (
+    click.option("--max-drop", metavar="X", help="The score may fall by so much; 0.01 is one point."),
+    *LIMIT_OPTIONS,
     click.option("--minimize", metavar="WHAT", help="size or latency: as small as the limits allow."),
     click.option("--maximize", metavar="WHAT", help="score: as good as the limits allow."),
 )

@@ -1,4 +1,4 @@
-"""What stands beside a text network's file: configuration, tokenizer, card, and its weights for transformers."""
+"""What stands beside a text network's file: configuration, tokenizer, how it is used, its weights for transformers."""
 
 from typing import Any
 
@@ -13,21 +13,11 @@ from compressor.structure import apply_shapes, manifest_of
 from compressor.writing import write_atomically
 
 FOLDER = "transformers"
-# What model pages call a task where they call it otherwise.
-PIPELINES = {"text-regression": "text-classification", EMBEDDING: "sentence-similarity"}
+# What a run's model card says of the use of the file.
+USAGE = "usage.md"
 # What optimum opens an answer of its own kind with.
 ORT = {"AutoModel": "ORTModelForCustomTasks"}
-CARD = """\
----
-library_name: transformers
-tags: [onnx, compressor]
-pipeline_tag: {task}
----
-
-# A compressed text network
-
-`model.onnx` ({size:.2f} MB, {precision}) is what was measured; the figures are in the run's `report.json`.
-
+TEXT = """\
     from optimum.onnxruntime import {ort}
     model = {ort}.from_pretrained("this folder")
 
@@ -54,7 +44,7 @@ DOES_NOT_OPEN = (
 
 
 def write_text_files(model: TorchForm, exported: OnnxModel) -> list[str]:
-    """Write ``config.json``, the tokenizer, a card and ``transformers/`` beside an exported text network.
+    """Write ``config.json``, the tokenizer, ``usage.md`` and ``transformers/`` beside an exported text network.
 
     Returns:
         What a reader of the report must know: whether transformers opens the weights.
@@ -68,22 +58,19 @@ def write_text_files(model: TorchForm, exported: OnnxModel) -> list[str]:
     auto = CLASSES[info.factory.arguments["task"]]
     opened = "sentence_transformers.SentenceTransformer" if info.task == EMBEDDING else f"{auto}.from_pretrained"
     weights = OPENS.format(opened=opened) if opens else DOES_NOT_OPEN.format(why=why)
-    card = CARD.format(
-        task=PIPELINES.get(info.task, info.task),
+    usage = TEXT.format(
         ort=ORT.get(auto, auto.replace("Auto", "ORT", 1)),
-        size=exported.path.stat().st_size / 1e6,
-        precision=exported.precision,
         answers=_answers(info),
         longest=info.tokenizer.max_length,
         tokens=info.factory.arguments["config"]["vocab_size"],
         weights=weights,
     )
-    write_atomically(folder / "README.md", card.encode())
+    write_atomically(folder / USAGE, usage.encode())
     return [] if opens else [f"transformers can't build the pruned network ({why}); ONNX Runtime and compressor can"]
 
 
 def _answers(info: ModelInfo) -> str:
-    """What the card says of the network's answers."""
+    """What is said of the network's answers."""
     assert info.factory is not None
     if info.task == EMBEDDING:
         config = config_of(info.factory.arguments["config"])

@@ -169,14 +169,14 @@ def _by_interval(name: str, found: Timed, limit: float, at_most: bool, unit: str
     as_measured = found.value <= limit if at_most else found.value >= limit
     is_open = found.low <= limit <= found.high and found.low < found.high
     passed = as_measured if not is_open or gate.undecided == "measured" else gate.undecided == "pass"
-    said = f"undecided: {100 * gate.confidence:g} % interval on both sides of the limit" if is_open else ""
+    said = "undecided: the interval lies on both sides of the limit" if is_open else ""
     return Check(name, found.value, limit, at_most, unit, passed, found.low, found.high, is_open, said)
 
 
 def _latency(subject: Subject, limit: float, gate: Gate) -> Check:
     called = subject.called
     if called.p50 is not None:
-        # Where it was measured by the run, on the target.
+        # Where it was measured by the run, on the target; the interval is what two thirds of its rounds lie in.
         width = called.spread or 0.0
         found = Timed(called.p50, called.p50 - width, called.p50 + width, 0)
         return _by_interval("latency", found, limit, True, "ms", gate)

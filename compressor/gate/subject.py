@@ -8,6 +8,7 @@ from safetensors import safe_open
 
 from compressor.digests import file_digest
 from compressor.errors import InputError
+from compressor.faults import shown
 from compressor.onnx_files import compute, file_size, read_graph
 from compressor.reading import as_record, read_json
 from compressor.report import Artifact, Report, StageRecord, report_in, target_of
@@ -90,9 +91,11 @@ def _of_json(path: Path) -> Subject:
     values = read_json(path, dict, f"wanted {KINDS}")
     if "stages" in values:
         return _of_report(as_record(Report, values, str(path), HINT), path)
+    if values.get("version", VERSION) != VERSION:
+        raise InputError(
+            f"{path} has version {shown(values['version'])}, this release reads {VERSION}", "gate --update"
+        )
     subject = as_record(Subject, values, str(path), "compress gate RUN --baseline FILE --update writes one")
-    if subject.version != VERSION:
-        raise InputError(f"{path} has version {subject.version}, this release reads {VERSION}", "gate --update")
     return _with_file(subject, path.parent / subject.file if subject.file else None, path)
 
 

@@ -8,11 +8,12 @@ look at it takes its share of the error that is allowed (Bonferroni), so that lo
 """
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
+
+from compressor.bootstrap import interval
 
 Call = Callable[[], object]
 Clock = Callable[[], float]
@@ -23,7 +24,6 @@ BLOCK = 0.003
 FEWEST_SITTINGS, MOST_SITTINGS = 4, 64
 # Looks at the interval: after 4, 8, 16, 32 and 64 sittings, or when the time is over.
 MOST_LOOKS = 6
-RESAMPLED = 1000
 
 
 @dataclass(frozen=True)
@@ -110,28 +110,9 @@ def _until_decided(
         if len(sittings) < look and not (is_over and len(sittings) > 1):
             continue
         look *= 2
-        timed = interval(sittings, 1 - (1 - confidence) / MOST_LOOKS)
+        timed = Timed(*interval(sittings, 1 - (1 - confidence) / MOST_LOOKS), sum(map(len, sittings)))
         if is_over or timed.is_decided(limit):
             return timed
-
-
-def interval(sittings: Sequence[Sequence[float]], confidence: float) -> Timed:
-    """The median over sittings of their rounds' medians, and the bootstrap's interval of it.
-
-    Args:
-        sittings: Rounds of each, equally many.
-        confidence: Of the interval, 0.5 to 1.
-    """
-    values: npt.NDArray[np.float64] = np.asarray(sittings, dtype=np.float64)
-    count, rounds = values.shape
-    draws = np.random.default_rng(0)
-    places = draws.integers(count, size=(RESAMPLED, count, 1))
-    drawn = values[places, draws.integers(rounds, size=(RESAMPLED, count, rounds))]
-    middle = float(np.median(np.median(values, axis=1)))
-    # Of few sittings the bootstrap's spread is too small, as a deviation over n in place of n - 1 is.
-    widened = middle + (np.median(np.median(drawn, axis=2), axis=1) - middle) * np.sqrt(count / (count - 1))
-    low, high = np.quantile(widened, [(1 - confidence) / 2, (1 + confidence) / 2])
-    return Timed(middle, float(low), float(high), values.size)
 
 
 def _calls(call: Call, clock: Clock) -> int:

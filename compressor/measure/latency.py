@@ -10,8 +10,8 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from compressor.bootstrap import interval
 from compressor.context import RunContext
-from compressor.gate.timing import interval
 from compressor.report import Latency
 from compressor.runners import Arrays, OnnxRunner, Runner, arrays_of
 
@@ -156,8 +156,8 @@ def _faster(reference: _Times, times: _Times) -> tuple[float | None, float | Non
     ]
     if times is reference or len(rounds) < 2:
         return None, None
-    found = interval(rounds, FASTER_CONFIDENCE)
-    return found.low, found.high
+    _, low, high = interval(rounds, FASTER_CONFIDENCE)
+    return low, high
 
 
 @contextmanager

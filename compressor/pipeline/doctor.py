@@ -49,8 +49,8 @@ def findings(device: str) -> list[Finding]:
     Args:
         device: ``"auto"`` or a torch device.
     """
-    used = torch_device(device)
-    return [*_software(used), *_processor(used), *_extras()]
+    environment = describe_environment(torch_device(device))
+    return [*_software(environment), *_processor(environment["cpu"]), *_extras()]
 
 
 def self_test(device: str) -> tuple[float, str]:
@@ -83,15 +83,13 @@ def self_test(device: str) -> tuple[float, str]:
     return time.perf_counter() - start, f"{told}: {report.ratios.size:.1f}x smaller"
 
 
-def _software(device: str) -> Iterator[Finding]:
-    environment: dict[str, Any] = describe_environment(device)
+def _software(environment: dict[str, Any]) -> Iterator[Finding]:
     yield Finding("python", environment["python"], environment["platform"])
     for name, version in environment["packages"].items():
         yield Finding(name, version)
 
 
-def _processor(device: str) -> Iterator[Finding]:
-    cpu = describe_environment(device)["cpu"]
+def _processor(cpu: dict[str, Any]) -> Iterator[Finding]:
     yield Finding("processor", cpu["model"], " ".join(cpu["features"]))
     count = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     yield Finding("cores", str(count), f"torch uses {torch.get_num_threads()} threads")

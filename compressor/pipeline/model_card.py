@@ -7,6 +7,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+from compressor.export.text_files import USAGE
 from compressor.pipeline.bill import bill_of
 from compressor.report import Artifact, Report, name_of
 from compressor.writing import write_atomically
@@ -16,6 +17,7 @@ CARD, BILL = "README.md", "bom.cdx.json"
 PIPELINE_TAGS = {
     "image-classification": "image-classification",
     "text-classification": "text-classification",
+    "text-regression": "text-classification",
     "token-classification": "token-classification",
     "sentence-embedding": "sentence-similarity",
 }
@@ -39,14 +41,21 @@ def write_card(report: Report, out: Path) -> None:
     if not report.artifacts:
         return
     folder = (out / report.artifacts[-1].path).parent
-    for name, text in ((CARD, model_card(report)), (BILL, json.dumps(bill_of(report), indent=2) + "\n")):
+    usage = folder / USAGE
+    card = model_card(report, usage.read_text(encoding="utf-8") if usage.is_file() else "")
+    for name, text in ((CARD, card), (BILL, json.dumps(bill_of(report), indent=2) + "\n")):
         path = folder / name
         if not path.exists() or path.read_bytes() != text.encode():
             write_atomically(path, text.encode())
 
 
-def model_card(report: Report) -> str:
-    """The page: front matter, what came out, how it was made, and what is known of its limits."""
+def model_card(report: Report, usage: str = "") -> str:
+    """The page: front matter, what came out, how it was made, and what is known of its limits.
+
+    Args:
+        report: Of a run that left a file.
+        usage: What the export stage says of the file's use, where it does, in Markdown.
+    """
     artifact, last = report.artifacts[-1], report.stages[-1]
     matter = _front_matter(report, artifact)
     # JSON is YAML, whatever users call their files.
@@ -56,6 +65,7 @@ def model_card(report: Report) -> str:
     lines += [f"| {' | '.join(map(_text, row))} |" for row in _rows(report)]
     runs = "; `infer.py` runs it with onnxruntime and numpy alone" if artifact.format == "onnx" else ""
     lines += ["", "## Use", "", f"`{_text(Path(artifact.path).name)}` is the file{runs}."]
+    lines += ["", usage.strip("\n")] if usage else []
     lines += ["", "## How it was made", ""]
     lines += [f"- {_text(record.name)}: {_text(_settings(record.settings))}" for record in report.stages[1:]]
     lines += ["", f"By `{_text(report.command)}`, seed {report.seed}. sha256 of the file: `{artifact.sha256}`."]

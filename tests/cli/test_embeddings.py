@@ -47,7 +47,8 @@ def test_a_folder_goes_through_all_stages() -> None:
     assert all("pearson" in stage["scores"] and stage["score"] is not None for stage in report["stages"])
     assert report["stages"][-1]["size_bytes"] < 0.5 * report["stages"][0]["size_bytes"]
     last = Path("run", report["stages"][-1]["name"])
-    assert "pipeline_tag: sentence-similarity" in (last / "README.md").read_text()
+    card = (last / "README.md").read_text()
+    assert 'pipeline_tag: "sentence-similarity"' in card and "`sentence_embedding`" in card
     done = compress("measure", last / "model.onnx", *typed, "--json")
     assert done.exit_code == 0, done.output
     assert json.loads(done.stdout)["score"] == pytest.approx(report["stages"][-1]["score"])

@@ -49,13 +49,13 @@ def test_the_folder_is_read_by_others(
         "config.json",
         "tokenizer.json",
         "tokenizer_config.json",
-        "README.md",
+        "usage.md",
         "transformers",
     }
-    card = (tmp_path / "README.md").read_text()
-    for words in ("pipeline_tag: text-classification", "Classes: bad, good.", "cut at 64 tokens", "(0.", "int8) is"):
-        assert words in card
-    assert "opens it" in card
+    usage = (tmp_path / "usage.md").read_text()
+    for words in ("ORTModelForSequenceClassification.from_pretrained", "Classes: bad, good.", "cut at 64 tokens"):
+        assert words in usage
+    assert "opens it" in usage
     # As a user of ONNX Runtime does: the folder's tokenizer and configuration, the file's input names.
     tokenizer: Any = transformers.AutoTokenizer.from_pretrained(tmp_path)
     config = transformers.AutoConfig.from_pretrained(tmp_path)
@@ -78,12 +78,12 @@ def test_what_transformers_cannot_build_is_said(heads: float, int8_encoder_onnx:
     prune_blocks(model.module, heads=heads, neurons=0.5)
     pruned = TorchModel(model.module, narrowed(model.info, model.module))
     notes = write_text_files(pruned, beside(pruned, int8_encoder_onnx, tmp_path))
-    card = (tmp_path / "README.md").read_text()
+    usage = (tmp_path / "usage.md").read_text()
     if heads:
         assert "transformers can't build the pruned network" in notes[0]
-        assert "can't build this" in card and "attention.self.query.weight" in card
+        assert "can't build this" in usage and "attention.self.query.weight" in usage
     else:
-        assert notes == [] and "opens it" in card
+        assert notes == [] and "opens it" in usage
 
 
 def test_a_table_of_two_factors_is_said(int8_encoder_onnx: OnnxModel, tmp_path: Path) -> None:
@@ -95,21 +95,20 @@ def test_a_table_of_two_factors_is_said(int8_encoder_onnx: OnnxModel, tmp_path: 
 
 
 @pytest.mark.parametrize("heads", [0.0, 0.5])
-def test_the_card_of_an_encoder_says_what_its_vectors_are(
+def test_the_usage_of_an_encoder_says_what_its_vectors_are(
     heads: float, int8_encoder_onnx: OnnxModel, tmp_path: Path
 ) -> None:
     model = small_texts.encoder(task="sentence-embedding")
     prune_blocks(model.module, heads=heads, neurons=0.5)
     pruned = TorchModel(model.module, narrowed(model.info, model.module))
     notes = write_text_files(pruned, beside(pruned, int8_encoder_onnx, tmp_path))
-    card = (tmp_path / "README.md").read_text()
+    usage = (tmp_path / "usage.md").read_text()
     for words in (
-        "pipeline_tag: sentence-similarity",
         "a vector of 32 numbers, `sentence_embedding`: the mean of its tokens' states",
         "ORTModelForCustomTasks.from_pretrained",
         "SentenceTransformer" if not heads else "can't build this",
     ):
-        assert words in card
+        assert words in usage
     assert bool(notes) == bool(heads)
     back = load_file(tmp_path / "transformers")
     assert isinstance(back, TorchModel) and back.info.task == "sentence-embedding"

@@ -7,6 +7,7 @@ import reports
 import yaml
 from written_runs import write_run
 
+from compressor.export.text_files import USAGE
 from compressor.pipeline.model_card import BILL, CARD, model_card, write_card
 from compressor.report import Report
 
@@ -49,6 +50,10 @@ def test_it_lies_beside_the_file_and_nowhere_else(tmp_path: Path) -> None:
     assert (run / CARD).read_text() == "the user's own"
     assert (run / "01-export" / CARD).read_text().startswith("---\n")
     assert json.loads((run / "01-export" / BILL).read_text())["bomFormat"] == "CycloneDX"
+    # What the export stage says of the use is part of it, once.
+    (run / "01-export" / USAGE).write_text("    ask(it)\n")
+    write_card(Report.read(run / "report.json"), run)
+    assert (run / "01-export" / CARD).read_text().count("\n    ask(it)\n") == 1
     before = (run / "01-export" / CARD).stat().st_mtime_ns
     write_card(Report.read(run / "report.json"), run)
     assert (run / "01-export" / CARD).stat().st_mtime_ns == before
