@@ -17,7 +17,8 @@ from onnx import NodeProto, TensorProto
 
 from compressor.errors import ModelFileError
 from compressor.measure.node_times import Events, kernel_events, milliseconds_of
-from compressor.onnx_files import PROVIDER, read_graph, session_options
+from compressor.onnx_files import read_graph
+from compressor.onnx_files.session import PROVIDER, session_options
 from compressor.runners import Arrays
 
 Shape = tuple[int, ...]

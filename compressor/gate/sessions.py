@@ -11,7 +11,7 @@ import onnxruntime
 from compressor.errors import InputError
 from compressor.gate.subject import Subject
 from compressor.gate.timing import Call
-from compressor.onnx_files import open_session
+from compressor.onnx_files.session import open_session
 
 # Of an axis that is open and isn't the batch: a sentence's length, a signal's.
 OPEN_SIZE = 32

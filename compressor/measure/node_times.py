@@ -12,7 +12,7 @@ from typing import Any
 
 import onnxruntime
 
-from compressor.onnx_files import PROVIDER, session_options
+from compressor.onnx_files.session import PROVIDER, session_options
 from compressor.runners import Arrays
 
 CALLS = 20

@@ -10,7 +10,7 @@ import numpy.typing as npt
 import onnxruntime
 
 from compressor.errors import ModelFileError
-from compressor.onnx_files import PROVIDER, open_session
+from compressor.onnx_files.session import PROVIDER, open_session
 from compressor.runners.protocol import Arrays
 
 # What a graph may call its inputs' types, of those that data can be made.

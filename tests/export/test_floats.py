@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from compressor.export.onnx import graph_of, write_graph
 from compressor.models import ModelInfo, QuantizedModel
-from compressor.onnx_files import session_options
+from compressor.onnx_files.session import session_options
 from compressor.quantize import calibrate, capture, insert_quantizers, place
 from compressor.target import Target
 

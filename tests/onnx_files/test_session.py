@@ -8,7 +8,7 @@ import pytest
 from convolutions import write_convolutions
 
 from compressor.errors import ModelFileError
-from compressor.onnx_files import open_session, session_options
+from compressor.onnx_files.session import open_session, session_options
 
 
 def test_a_file_is_run_and_its_optimised_graph_written(tmp_path: Path) -> None:

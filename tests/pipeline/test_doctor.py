@@ -1,14 +1,12 @@
 """What a machine can do, and that the test of it can fail."""
 
-from pathlib import Path
-
 import pytest
+import reports
 
-from compressor import pipeline
 from compressor.errors import StageError
 from compressor.pipeline import doctor
 from compressor.pipeline.doctor import findings, self_test
-from compressor.report import Parity, Report
+from compressor.report import Parity
 
 
 def test_what_can_be_seen() -> None:
@@ -25,15 +23,11 @@ def test_a_run_of_some_seconds() -> None:
     assert seconds > 0 and said.startswith("prune, quantize, export: ")
 
 
-def test_a_file_that_answers_otherwise_is_told(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    real = pipeline.run
-
-    def wrong(*given: object) -> Report:
-        report = real(*given)  # type: ignore[arg-type]
-        apart = Parity(max_abs_error=1.0, mean_abs_error=0.5, logit_std=1.0, agreement=0.3, samples=9)
-        artifacts = [one.model_copy(update={"parity": apart}) for one in report.artifacts]
-        return report.model_copy(update={"artifacts": artifacts})
-
-    monkeypatch.setattr(doctor.pipeline, "run", wrong)
+def test_a_file_that_answers_otherwise_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    report = reports.full_report()
+    apart = Parity(max_abs_error=1.0, mean_abs_error=0.5, logit_std=1.0, agreement=0.3, samples=9)
+    artifacts = [one.model_copy(update={"parity": apart}) for one in report.artifacts]
+    wrong = report.model_copy(update={"artifacts": artifacts})
+    monkeypatch.setattr(doctor.pipeline, "run", lambda job: wrong)
     with pytest.raises(StageError, match=r"0\.50 of their standard deviation"):
         self_test("cpu")
