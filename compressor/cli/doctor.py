@@ -10,7 +10,7 @@ import click
 @click.option("--no-test", is_flag=True, help="Only look; train nothing.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 def doctor(device: str, no_test: bool, as_json: bool) -> None:
-    """Versions, processor, GPU, extras, and a run of some seconds from a network to a measured file."""
+    """Versions, processor, GPU, extras, and a short run from a network to a measured file."""
     from compressor.cli.console import print_json, print_table
     from compressor.cli.printed import echo
     from compressor.pipeline.doctor import findings, self_test

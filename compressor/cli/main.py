@@ -34,7 +34,7 @@ COMMANDS = {
     "compare": ("compressor.cli.compare:compare", "Several runs as one table and one page."),
     "verify": ("compressor.cli.verify:verify", "Check a run's files, networks and score against what it says."),
     "explain": ("compressor.cli.explain:explain", "Why a file is not smaller or faster, and what would change it."),
-    "doctor": ("compressor.cli.doctor:doctor", "What this machine can do, and a self-test of some seconds."),
+    "doctor": ("compressor.cli.doctor:doctor", "What this machine can do, and a self-test."),
     "completion": ("compressor.cli.completion:completion", "Print what bash, zsh or fish need to complete commands."),
     "profiles": ("compressor.cli.profiles:profiles", "List, show, copy and check profiles."),
     "stages": ("compressor.cli.stages:stages", "List the stages and show their settings."),

@@ -1,4 +1,4 @@
-"""What this machine can do, and whether all of it works: versions, processor, extras, and a run of a few seconds."""
+"""What this machine can do, and whether all of it works: versions, processor, extras, and a short run."""
 
 import os
 import tempfile
