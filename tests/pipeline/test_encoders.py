@@ -106,7 +106,7 @@ def test_text(kind: str, tmp_path: Path) -> None:
     exported = tmp_path / "export"
     assert json.loads((exported / "config.json").read_text())[WIDTHS.get(kind, "hidden_size")] == 24
     # Three quarters of the width and half of the heads: more than the configuration can say.
-    assert "`compressor.load_model(" in (exported / "README.md").read_text()
+    assert "`compressor.load_model(" in (exported / "usage.md").read_text()
     back = load_file(exported / "transformers")
     assert isinstance(back, TorchModel)
     assert {block.size for block in attentions(back.module)} == {8}
@@ -122,7 +122,7 @@ def test_decoders_that_classify(kind: str, tmp_path: Path) -> None:
     through_all_stages(model, data, tmp_path, "text-classification", NARROW, Quantize(qat=False))
     config = json.loads((tmp_path / "export" / "config.json").read_text())
     assert (config["hidden_size"], config["num_attention_heads"], config["num_key_value_heads"]) == (24, 2, 1)
-    assert 'from_pretrained("this folder/transformers")` opens it' in (tmp_path / "export/README.md").read_text()
+    assert 'from_pretrained("this folder/transformers")` opens it' in (tmp_path / "export/usage.md").read_text()
 
 
 def test_sentence_embeddings(tmp_path: Path) -> None:
@@ -165,7 +165,7 @@ def through_all_stages(
     agrees(chain, quantized)
     assert isinstance(chain.form, OnnxModel)
     assert chain.form.path.stat().st_size < 0.4 * whole
-    assert {"config.json", "tokenizer.json", "README.md"} <= {path.name for path in chain.form.path.parent.iterdir()}
+    assert {"config.json", "tokenizer.json", "usage.md"} <= {path.name for path in chain.form.path.parent.iterdir()}
 
 
 @pytest.mark.parametrize("kind", VISION)
