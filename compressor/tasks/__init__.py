@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from compressor.data import Batch, Data
 from compressor.errors import InputError, PlanError, did_you_mean
 from compressor.models import InputSpec
+from compressor.tasks.modality import Modality
 from compressor.user_code import called
 
 AnswerKind = Literal["classes", "values", "vectors"]
@@ -51,6 +52,8 @@ class Task(ABC):
     """One kind of job a network does. Instances are immutable and cheap."""
 
     name: ClassVar[str]
+    # What kind of input its samples are, and all that follows from that.
+    modality: ClassVar[Modality] = Modality()
     # What an answer is, which chooses the loss between two of them: logits of classes, numbers to be met, or vectors
     # of length 1 that are compared with one another.
     answers: ClassVar[AnswerKind] = "classes"
@@ -130,13 +133,7 @@ class Task(ABC):
 
     def input_specs(self, data: Data) -> tuple[InputSpec, ...]:
         """What a network for this data expects of one sample."""
-        inputs = self.example_inputs(data, 1)
-        if data.tokenizer is not None:
-            return tuple(
-                InputSpec(name=name, shape=(-1,), dtype="int64", layout="NT") for name in data.tokenizer.inputs
-            )
-        mean, std = (data.normalise.mean, data.normalise.std) if data.normalise else ((), ())
-        return (InputSpec(shape=tuple(inputs[0].shape[1:]), mean=mean, std=std),)
+        return self.modality.specs(self.example_inputs(data, 1), data)
 
     def example_inputs(self, data: Data, count: int = 2) -> tuple[Tensor, ...]:
         """Real inputs from the training split, ``count`` of them, on the CPU."""
