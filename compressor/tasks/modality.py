@@ -1,11 +1,14 @@
 """What a kind of input decides for whoever handles inputs without knowing what they are: one class a kind."""
 
-from typing import ClassVar, Literal
+from collections.abc import Callable, Mapping
+from typing import Any, ClassVar, Literal
 
 from torch import Tensor
 
 from compressor.data import Data
-from compressor.models import InputSpec, TokenizerSpec
+from compressor.data.load import load_data
+from compressor.data.unlabeled import load_unlabeled
+from compressor.models import InputSpec, ModelInfo
 
 # Students that ``auto`` makes: of the same depth and thinner, or of some of the reference's own layers.
 Relatives = Literal["thinner", "shallower"]
@@ -29,16 +32,46 @@ class Modality:
     augmented: ClassVar[bool] = True
     # Whether every sample has the size that the network was made for.
     one_size: ClassVar[bool] = True
-    relatives: ClassVar[Relatives] = "thinner"
     pairing: ClassVar[Pairing] = "maps"
-    # Whether networks come pretrained in folders, to be trained gently and given away as such.
-    pretrained: ClassVar[bool] = False
     # Whether a part of a sample is one as well.
     has_pieces: ClassVar[bool] = False
     # Whether groups of channels compete with one another for what stays, besides within each layer.
     global_ranking: ClassVar[bool] = True
-    # The script that is put beside an exported file.
+    # The script of ``export/kit`` that is put beside an exported file as ``infer.py``.
     script: ClassVar[str] = "infer.py"
+
+    def stages_for(self, info: ModelInfo) -> str:
+        """Which of a profile's lists of stages a network goes through."""
+        return self.name
+
+    def relatives(self, info: ModelInfo) -> Relatives:
+        """Which students a network has by itself."""
+        return "thinner"
+
+    def read(
+        self, spec: str | Callable[..., Any], args: Mapping[str, Any], info: ModelInfo | None = None, seed: int = 0
+    ) -> Data:
+        """Any ``--data`` as three checked splits.
+
+        Args:
+            spec: As typed, or a callable that gives data or loaders.
+            args: The ``--data-arg`` values.
+            info: Of the network, which says the size and normalisation of a sample and the order of classes.
+            seed: Draws the validation split where there is none.
+
+        Raises:
+            DataError: It can't be read, or can't be trained on.
+        """
+        inputs = info.inputs[0] if info is not None and info.inputs else None
+        return load_data(spec, args=args, inputs=inputs, classes=info.classes if info is not None else (), seed=seed)
+
+    def read_unlabeled(self, data: Data, spec: str, args: Mapping[str, Any], seed: int = 0) -> Data:
+        """The data with more training inputs, whose labels aren't looked at.
+
+        Raises:
+            DataError: There are none, or they don't fit.
+        """
+        return load_unlabeled(data, spec, args, seed=seed)
 
     def specs(self, inputs: tuple[Tensor, ...], data: Data) -> tuple[InputSpec, ...]:
         """What a network expects of one sample, from one call's inputs."""
@@ -49,8 +82,8 @@ class Modality:
         """Which samples of the test split latency is taken with, a list of places each call; empty for any ``size``."""
         return []
 
-    def longest(self, spec: TokenizerSpec | None) -> int | None:
-        """The most tokens that a network has positions for; None where a sample has no tokens."""
+    def longest(self, made: ModelInfo | Data) -> int | None:
+        """The most tokens that a network, or one that sees this data, has positions for; None without tokens."""
         return None
 
     def pieces(self, data: Data, per_sample: int, seed: int) -> Data:
@@ -63,3 +96,6 @@ class Modality:
         Raises:
             PlanError: Naming what differs.
         """
+
+
+IMAGES = Modality()

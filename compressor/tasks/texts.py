@@ -8,7 +8,8 @@ from torch import Tensor
 from compressor.data import Data
 from compressor.data.phrases import with_phrases
 from compressor.data.tokenizer import check_same_tokens
-from compressor.models import InputSpec, TokenizerSpec
+from compressor.factories.text_network import is_text_network
+from compressor.models import InputSpec, ModelInfo
 from compressor.tasks.modality import Modality, Pairing, Relatives
 
 # Latency is the mean over texts of the test split with their real lengths.
@@ -24,13 +25,19 @@ class Texts(Modality):
     scoring_batch: ClassVar[int] = 16
     augmented: ClassVar[bool] = False
     one_size: ClassVar[bool] = False
-    relatives: ClassVar[Relatives] = "shallower"
     pairing: ClassVar[Pairing] = "blocks"
-    pretrained: ClassVar[bool] = True
     has_pieces: ClassVar[bool] = True
     # A transformer's blocks are cut alike.
     global_ranking: ClassVar[bool] = False
     script: ClassVar[str] = "infer_text.py"
+
+    def stages_for(self, info: ModelInfo) -> str:
+        """Stages for texts are about networks that read them by a tokenizer."""
+        return self.name if info.tokenizer else ""
+
+    def relatives(self, info: ModelInfo) -> Relatives:
+        """Some of its own layers, where its configuration says which it has."""
+        return "shallower" if is_text_network(info.factory) else super().relatives(info)
 
     def specs(self, inputs: tuple[Tensor, ...], data: Data) -> tuple[InputSpec, ...]:
         """One a tokenizer's output, of any length."""
@@ -44,9 +51,9 @@ class Texts(Modality):
         starts = torch.linspace(0, max(0, count - size), min(TIMED, count)).long()
         return [torch.arange(int(start), min(int(start) + size, count)) for start in starts]
 
-    def longest(self, spec: TokenizerSpec | None) -> int | None:
-        """As its tokenizer says."""
-        return spec.max_length if spec else None
+    def longest(self, made: ModelInfo | Data) -> int | None:
+        """As the tokenizer says."""
+        return made.tokenizer.max_length if made.tokenizer else None
 
     def pieces(self, data: Data, per_sample: int, seed: int) -> Data:
         """Random parts of the training texts, without labels."""
@@ -55,3 +62,6 @@ class Texts(Modality):
     def check_same(self, student: Data, teacher: Data) -> None:
         """Refuse tokenizers that cut texts differently."""
         check_same_tokens(student, teacher)
+
+
+TEXTS = Texts()
