@@ -10,7 +10,7 @@ import small_texts
 import torch
 
 import compressor.export
-from compressor.data import Data
+from compressor.data import Data, TensorSplit
 from compressor.errors import InputError
 from compressor.tasks import Task, make_task, modalities, modality_of, task_classes
 
@@ -28,8 +28,15 @@ def texts() -> tuple[Task, Data]:
     return make_task("text-classification"), small_texts.sentence_data(small_texts.encoder())
 
 
+@functools.cache
+def signals() -> tuple[Task, Data]:
+    waves = torch.randn(40, 2, 32, generator=torch.Generator().manual_seed(0))
+    split = TensorSplit(waves, torch.arange(40) % 2)
+    return make_task("signal-classification"), Data("waves", split, split, split, ("a", "b"), "fingerprint")
+
+
 # By name, a task of it and data as its networks see it.
-ROWS = {"images": images, "texts": texts}
+ROWS = {"images": images, "texts": texts, "signals": signals}
 
 
 def test_every_kind_of_input_has_a_row() -> None:
