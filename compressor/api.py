@@ -10,11 +10,10 @@ from compressor import pipeline
 from compressor.context import ShowProgress, Teacher, silent
 from compressor.copies import copy_of
 from compressor.data import Data
-from compressor.data.load import load_data
 from compressor.models import ModelInfo, TorchModel
 from compressor.profile import Profile, load_profile
 from compressor.report import Report
-from compressor.tasks import make_task
+from compressor.tasks import make_task, modality_of
 
 
 def run(
@@ -66,7 +65,7 @@ def run(
     Raises:
         CompressError: With what to change; see ``compressor.errors``.
     """
-    loaded = data if isinstance(data, Data) else load_data(data, seed=seed)
+    loaded = data if isinstance(data, Data) else modality_of(task).read(data, {}, seed=seed)
     job = pipeline.Job(
         model=_model(module, task, loaded),
         data=loaded,

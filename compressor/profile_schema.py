@@ -3,7 +3,9 @@
 from typing import Any
 
 from compressor import registry
+from compressor.stage_tables import FOR, ONLY
 from compressor.target import Goals, Target
+from compressor.tasks import modalities
 
 DRAFT = "https://json-schema.org/draft/2020-12/schema"
 
@@ -15,7 +17,6 @@ def profile_schema() -> dict[str, Any]:
     # What a profile doesn't say it has of the one that it extends.
     needed = {"required": ["target", "stage"], "properties": {"target": {"required": target.pop("required")}}}
     stages = [{"$ref": f"#/$defs/{_stage(kind, definitions)}"} for kind in registry.kinds()]
-    listed = {"type": "array", "minItems": 1, "items": {"oneOf": stages}}
     return {
         "$schema": DRAFT,
         "title": "a profile of compressor",
@@ -26,8 +27,7 @@ def profile_schema() -> dict[str, Any]:
             "summary": {"type": "string", "description": "one line"},
             "target": target,
             "budget": _taken(Goals.model_json_schema(), definitions),
-            "stage": listed,
-            "text": {"type": "object", "additionalProperties": False, "properties": {"stage": listed}},
+            "stage": {"type": "array", "minItems": 1, "items": {"oneOf": stages}},
         },
         "if": {"not": {"required": ["extends"]}},
         "then": needed,
@@ -37,7 +37,20 @@ def profile_schema() -> dict[str, Any]:
 
 def _stage(kind: str, definitions: dict[str, Any]) -> str:
     schema = _taken(registry.stage_class(kind).model_json_schema(), definitions)
-    schema["properties"] = {"kind": {"const": kind}, **schema.get("properties", {})}
+    own = schema.get("properties", {})
+    names = list(modalities())
+    some = {"type": "object", "additionalProperties": False, "properties": own}
+    schema["properties"] = {
+        "kind": {"const": kind},
+        ONLY: {"description": "kinds of input that it is for", "type": "array", "items": {"enum": names}},
+        FOR: {
+            "description": "settings for one kind of input in place of those for all",
+            "type": "object",
+            "additionalProperties": False,
+            "properties": dict.fromkeys(names, some),
+        },
+        **own,
+    }
     schema["required"] = ["kind", *schema.get("required", [])]
     definitions[f"stage_{kind}"] = schema
     return f"stage_{kind}"

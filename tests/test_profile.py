@@ -197,72 +197,72 @@ def test_chain_faults(tmp_path: Path) -> None:
     assert chain_faults(wrong) == ["stage 3 (shrink) takes a torch module, but stage 2 (write) gives an ONNX file"]
 
 
-TEXT = (
-    GOOD
-    + """
-[[text.stage]]
-kind = "shrink"
-ratio = 0.25
-[[text.stage]]
-kind = "shrink"
-order = "random"
-[[text.stage]]
-kind = "write"
-"""
+TEXT = GOOD.replace("ratio = 0.5", "ratio = 0.5\nfor.texts.ratio = 0.25").replace(
+    '[[stage]]\nkind = "write"',
+    '[[stage]]\nkind = "shrink"\nonly = ["texts"]\norder = "random"\n[[stage]]\nkind = "write"',
 )
 
 
-def test_text_networks_go_through_stages_of_their_own(tmp_path: Path) -> None:
+def test_a_kind_of_input_has_settings_and_stages_of_its_own(tmp_path: Path) -> None:
     profile = load_profile(write(tmp_path, TEXT))
     assert profile.stages == (Shrink(ratio=0.5), Write())
-    text = profile.for_text()
+    text = profile.for_inputs("texts")
     assert text.stages == (Shrink(ratio=0.25), Shrink(order="random"), Write())
-    assert text.for_text() == text and text.target == profile.target
+    assert text.for_inputs("texts") == text and text.target == profile.target
     assert [stage["kind"] for stage in text.as_dict()["stages"]] == ["shrink", "shrink", "write"]
+    assert profile.for_inputs("images").stages == profile.stages
     plain = load_profile(write(tmp_path, GOOD, "plain.toml"))
-    assert plain.for_text() == plain
+    assert plain.for_inputs("texts") == plain
+
+
+def test_settings_for_a_kind_of_input_replace_alternatives_of_those_for_all(tmp_path: Path) -> None:
+    path = write(tmp_path, GOOD.replace("ratio = 0.5", "ratio = 0.5\nfor.texts.budget = { macs = 0.3 }"))
+    assert load_profile(path).for_inputs("texts").stages[0] == Shrink(budget=Limits(macs=0.3))
 
 
 def test_an_override_reaches_every_list_that_has_its_stage(tmp_path: Path) -> None:
-    once = write(tmp_path, GOOD + '[[text.stage]]\nkind = "shrink"\n')
-    profile = load_profile(once, ["shrink.order=random"])
-    assert profile.stages[0] == Shrink(ratio=0.5, order="random")
-    assert profile.for_text().stages == (Shrink(order="random"),)
-    twice = load_profile(write(tmp_path, TEXT), ["shrink#2.ratio=0.75", "shrink.ratio=0.4"])
-    assert twice.for_text().stages[1] == Shrink(ratio=0.75, order="random")
-    assert twice.stages[0] == Shrink(ratio=0.4) and twice.for_text().stages[0] == Shrink(ratio=0.25)
-
-
-def test_a_fault_of_an_override_in_both_lists_is_said_once(tmp_path: Path) -> None:
-    both = GOOD + '[[text.stage]]\nkind = "write"\n[[text.stage]]\nkind = "shrink"\n'
-    message = faults(tmp_path, both, "shrink.ration=0.5", "shrink.order=rndom")
-    where = "stage 1 (shrink) and text stage 2 (shrink): "
-    assert "has 2 faults:" in message
-    assert f"{where}no setting 'ration'; did you mean 'ratio'?" in message
-    assert f"{where}order: got 'rndom'" in message and message.count("rndom") == 1
-    # What only one of them has is said of that one.
-    alone = faults(tmp_path, both.replace("ratio = 0.5", "ratio = 7"), "shrink.ration=0.5")
-    assert "\n  - stage 1 (shrink): ratio: got 7" in alone and alone.count("ration'") == 1
-
-
-def test_extending_keeps_the_text_stages_or_replaces_them(tmp_path: Path) -> None:
-    write(tmp_path, TEXT, "base.toml")
-    kept = load_profile(write(tmp_path, 'extends = "base.toml"\n[[stage]]\nkind = "write"\n'))
-    assert kept.stages == (Write(),) and len(kept.for_text().stages) == 3
-    own = load_profile(write(tmp_path, 'extends = "base.toml"\n[[text.stage]]\nkind = "write"\n'))
-    assert own.for_text().stages == (Write(),) and len(own.stages) == 2
-
-
-def test_faults_of_text_stages_say_so(tmp_path: Path) -> None:
-    bad = (
-        GOOD + '[[text.stage]]\nkind = "shrnk"\n[[text.stage]]\nkind = "shrink"\nratio = 2\n[[text.stage]]\nratio = 1\n'
+    profile = load_profile(
+        write(tmp_path, GOOD.replace("ratio = 0.5", "ratio = 0.5\nfor.texts.train = { epochs = 7 }")),
+        ["shrink.order=random", "shrink.train.epochs=3"],
     )
-    message = faults(tmp_path, bad)
-    for part in (
-        "text stage 1: no stage 'shrnk'; did you mean 'shrink'?",
-        "text stage 2 (shrink): ratio: got 2, wanted less than 1",
-        "text stage 3: no kind",
-    ):
-        assert part in message
-    assert "wanted tables [[text.stage]]" in faults(tmp_path, GOOD + "[text]\nstages = 3\n")
-    assert "no [[stage]]" in faults(tmp_path, '[target]\nruntime="onnxruntime"\n[[text.stage]]\nkind="write"\n')
+    same = Shrink(ratio=0.5, order="random", train=Lesson(epochs=3))
+    assert profile.stages[0] == same and profile.for_inputs("texts").stages[0] == same
+    twice = load_profile(write(tmp_path, TEXT), ["shrink#2.ratio=0.75", "shrink.ratio=0.4"])
+    assert twice.for_inputs("texts").stages[1] == Shrink(ratio=0.75, order="random")
+    assert twice.stages[0] == Shrink(ratio=0.4) and twice.for_inputs("texts").stages[0] == Shrink(ratio=0.25)
+
+
+def test_a_fault_is_said_once_and_of_whom(tmp_path: Path) -> None:
+    own = GOOD.replace("ratio = 0.5", "ratio = 0.5\nfor.texts.order = 'rndm'")
+    message = faults(tmp_path, own, "shrink.ration=0.5")
+    assert "has 2 faults:" in message
+    assert "stage 1 (shrink): no setting 'ration'; did you mean 'ratio'?" in message and message.count("ration'") == 1
+    assert "stage 1 (shrink): order: got 'rndm'" in message and "(for texts)" in message
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        ('only = ["txts"]', "no kind of input 'txts'; did you mean 'texts'?"),
+        ("only = 3", "only: got 3, wanted kinds of input"),
+        ("for.voices.ratio = 0.5", "no kind of input 'voices'; wanted one of images"),
+        ("for.texts = 3", "wanted settings: for.texts.train"),
+        ("for.texts.rato = 0.5", "no setting 'rato'; did you mean 'ratio'? (for texts)"),
+        ("for = 3", "for: got 3, wanted settings"),
+    ],
+)
+def test_what_is_no_kind_of_input_is_said(tmp_path: Path, line: str, said: str) -> None:
+    assert said in faults(tmp_path, GOOD.replace("ratio = 0.5", f"ratio = 0.5\n{line}"))
+
+
+def test_a_profile_needs_stages_for_all(tmp_path: Path) -> None:
+    alone = '[target]\nruntime="onnxruntime"\n[[stage]]\nkind="write"\nonly=["texts"]\n'
+    assert "at least one for all others" in faults(tmp_path, alone)
+
+
+def test_extending_replaces_the_stages_of_every_kind_of_input(tmp_path: Path) -> None:
+    write(tmp_path, TEXT, "base.toml")
+    kept = load_profile(write(tmp_path, 'extends = "base.toml"\nsummary = "x"\n'))
+    assert len(kept.stages) == 2 and len(kept.for_inputs("texts").stages) == 3
+    own = load_profile(write(tmp_path, 'extends = "base.toml"\n[[stage]]\nkind = "write"\n'))
+    assert own.stages == own.for_inputs("texts").stages == (Write(),)

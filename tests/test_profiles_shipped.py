@@ -33,7 +33,7 @@ def test_how_much_goes_is_left_to_the_goals_unless_it_is_typed(name: str) -> Non
     shipped = load_profile(name)
     assert shipped.stages[0].is_open and shipped.stages[1].is_open
     assert shipped.budget.score_drop
-    for table in (shipped, shipped.for_text()):
+    for table in (shipped, shipped.for_inputs("texts")):
         assert [stage.is_open for stage in table.stages if stage.kind == "prune"] == [True]
     typed = load_profile(name, ["prune.budget.macs=0.3", "distill.student=same"])
     assert not typed.stages[0].is_open and not typed.stages[1].is_open

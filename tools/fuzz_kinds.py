@@ -195,7 +195,17 @@ def _profile(rng: Rng, place: Path, bases: dict[str, Path]) -> Made:
     text = json.dumps(value).replace("NaN", "nan").replace("Infinity", "inf").replace("{}", "{}")
     text = text.replace("null", "''").replace('"DEEP"', "[" * 10**5).replace("\\u0000", "\\\\u0000")
     keys = ("target.threads", "budget.latency_ms", "stage", "extends", "summary", "text.stage", "extra", "target")
-    own = ("train.lr", "kd.temperature", "train.epochs", "kd.terms", "student")
+    own = (
+        "train.lr",
+        "kd.temperature",
+        "train.epochs",
+        "kd.terms",
+        "student",
+        "only",
+        "for",
+        "for.texts",
+        "for.texts.train",
+    )
     stage = "".join(f"{key} = {text}\n" for key in own if rng.random() < 0.3)
     head = f"{keys[rng.integers(len(keys))]} = {text}\n" if rng.random() < 0.5 else "target.runtime = 'onnxruntime'\n"
     path.write_text(f"{head}[[stage]]\nkind = 'distill'\n{stage}", errors="surrogatepass")

@@ -139,7 +139,7 @@ class ModelOptions:
             InputError: Neither says which data.
         """
         from compressor.data import fitted
-        from compressor.data.load import load_data
+        from compressor.tasks import modality_of
 
         args = parse_assignments(self.data_args, "--data-arg")
         if self.data is None and model.info.data is None:
@@ -150,9 +150,8 @@ class ModelOptions:
         spec = self.data or model.info.data or ""
         if self.data is None:
             args = {**model.info.data_args, **args}
-        inputs = model.info.inputs[0] if model.info.inputs else None
-        data = load_data(spec, args=args, inputs=inputs, classes=model.info.classes, seed=self.seed)
-        return fitted(data, model.info)
+        modality = modality_of(self.task or model.info.task)
+        return fitted(modality.read(spec, args, model.info, self.seed), model.info)
 
 
 @dataclass(frozen=True)
@@ -206,20 +205,19 @@ class JobOptions(ModelOptions):
                 f"compress measure {self.model}, or give the torch checkpoint it was made from",
             )
         data = self.load_data(model)
+        task = make_task(self.task or model.info.task)
         if self.unlabeled is not None:
-            from compressor.data.unlabeled import load_unlabeled
-
             typed = parse_assignments(self.data_args, "--data-arg")
             columns = {name: column for name, column in typed.items() if name in ("text", "pair", "tokens")}
-            data = load_unlabeled(data, self.unlabeled, columns, seed=self.seed)
+            data = task.modality.read_unlabeled(data, self.unlabeled, columns, seed=self.seed)
         return Job(
             model=model,
             data=data,
             profile=profile,
-            task=make_task(self.task or model.info.task),
+            task=task,
             out=out,
-            teachers=tuple(self._teacher(text, self.task or model.info.task) for text in self.teachers),
-            student=self._student(self.task or model.info.task),
+            teachers=tuple(self._teacher(text, task.name) for text in self.teachers),
+            student=self._student(task.name),
             seed=self.seed,
             seeds=self.seeds,
             device=self.device,

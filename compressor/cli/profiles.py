@@ -81,8 +81,8 @@ def check(profile: str, overrides: tuple[str, ...], as_json: bool) -> None:
 
     loaded = load_profile(profile, overrides)
     faults = chain_faults(loaded)
-    if loaded.text_stages:
-        faults += [f"[[text.stage]]: {fault}" for fault in chain_faults(loaded.for_text())]
+    for name in loaded.special:
+        faults += [f"for {name}: {fault}" for fault in chain_faults(loaded.for_inputs(name)) if fault not in faults]
     if faults:
         listed = "".join(f"\n  - {fault}" for fault in faults)
         raise PlanError(f"the stages of '{profile}' don't chain:{listed}", "another order of [[stage]]")

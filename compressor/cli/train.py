@@ -42,12 +42,13 @@ def train(out: str, overrides: tuple[str, ...], **typed: Any) -> None:
 
     from compressor.assignments import parse_assignments
     from compressor.cli.teach import train_teacher
+    from compressor.factories.text_network import is_text_network
     from compressor.tasks import make_task
 
     model = _network(options)
     settings = train_settings(overrides, model.info)
     model, data = _with_data(model, options)
-    to_folder = model.info.tokenizer is not None and not out.endswith(".pt")
+    to_folder = is_text_network(model.info.factory) and not out.endswith(".pt")
     path = Path(out) if to_folder or out.endswith(".pt") else Path(out) / "model.pt"
     if options.data is not None:
         typed_args = parse_assignments(options.data_args, "--data-arg")
@@ -74,12 +75,13 @@ def _with_data(model: TorchModel, options: ModelOptions) -> tuple[TorchModel, Da
     """The network with a head for the data, and the data, in the order of the head's classes where it stays."""
     from compressor.data import fitted
     from compressor.data.labels import Places, class_names
+    from compressor.factories.text_network import is_text_network
     from compressor.loading.huggingface import head_for
 
     # As if the network named no classes: those of the data alone, by which the head is judged.
     unnamed = replace(model, info=model.info.model_copy(update={"classes": ()}))
     data = options.load_data(unnamed)
-    if model.info.tokenizer is None:
+    if not is_text_network(model.info.factory):
         # Where the classes are others, the network learns these at the outputs it has.
         places = Places(model.info.classes)
         others = any(places.get(name) is None for name in data.classes)
@@ -104,10 +106,11 @@ def train_settings(overrides: tuple[str, ...], info: ModelInfo | None = None) ->
     from pydantic import ValidationError
 
     from compressor.assignments import parse_assignments
+    from compressor.factories.text_network import is_text_network
     from compressor.faults import sentences
     from compressor.training import FINE_TUNING, TrainSettings
 
-    start = FINE_TUNING.model_dump() if info is not None and info.tokenizer is not None else {}
+    start = FINE_TUNING.model_dump() if info is not None and is_text_network(info.factory) else {}
     values = parse_assignments(overrides, "--set")
     try:
         typed = {key.removeprefix("train."): value for key, value in values.items()}

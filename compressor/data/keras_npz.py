@@ -1,7 +1,7 @@
 """NumPy archives in Keras's convention: x_train, y_train, x_test, y_test, perhaps x_val, y_val."""
 
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -36,24 +36,20 @@ def keras_npz(path: Path, given: Mapping[str, Any], inputs: InputSpec | None, se
     """
     spec = str(path)
     args = Arguments(given, (*PREPROCESSING, "flip", "classes"), spec)
-    arrays = _read(path)
-    for name in ("x_train", "y_train"):
-        if name not in arrays:
-            raise DataError(
-                f"{path} has no '{name}'; it has {', '.join(sorted(arrays)) or 'none of the four'}",
-                "np.savez(path, x_train=..., y_train=..., x_test=..., y_test=...)",
-            )
-    names = _names(arrays, path)
-    train, validation, test = (_split(arrays, name, path, args, names) for name in ("train", "val", "test"))
-    assert train is not None
-    shapes = {tuple(split.inputs.shape[1:]) for split in (train, validation, test) if split is not None}
-    if len(shapes) > 1:
-        raise DataError(f"{path}: the splits have images of different shapes: {sorted(shapes)}", "one shape")
+    notes: list[str] = []
+
+    def samples(x: npt.NDArray[Any], where: str) -> Tensor:
+        if x.ndim not in (3, 4) or 0 in x.shape[1:]:
+            raise DataError(f"{where} has shape {x.shape}, wanted (N, H, W) or (N, H, W, C)", "images")
+        if _channels_first(x) and where.endswith("x_train"):
+            shape = ", ".join(map(str, x.shape[1:]))
+            notes.append(f"x_train has shape (N, {shape}): channels first, as torch has them")
+        return _images(x, where, args, spec)
+
+    (train, validation, test), names = splits_of(path, samples)
     images = train.inputs.dtype == torch.uint8
-    notes = [] if images else ["float images are taken as they are, neither scaled nor normalised"]
-    if _channels_first(arrays["x_train"]):
-        shape = ", ".join(map(str, arrays["x_train"].shape[1:]))
-        notes.append(f"x_train has shape (N, {shape}): channels first, as torch has them")
+    if not images:
+        notes.insert(0, "float images are taken as they are, neither scaled nor normalised")
     if not images and (given.keys() & {"mean", "std"}):
         raise DataError(f"{path} has float images, which aren't normalised; got mean or std", "uint8 images")
     source = Source(
@@ -68,6 +64,34 @@ def keras_npz(path: Path, given: Mapping[str, Any], inputs: InputSpec | None, se
         notes=tuple(notes),
     )
     return data_from_source(source, args, inputs, seed)
+
+
+def splits_of(
+    path: Path, samples: Callable[[npt.NDArray[Any], str], Tensor]
+) -> tuple[tuple[TensorSplit, TensorSplit | None, TensorSplit | None], tuple[str, ...]]:
+    """Train, validation and test of an archive, and the classes of labels that are texts.
+
+    Args:
+        path: The file.
+        samples: Checks an array and makes samples of it, the first axis is theirs; called with its name for messages.
+
+    Raises:
+        DataError: It can't be read, arrays are missing, or they don't fit one another.
+    """
+    arrays = _read(path)
+    for name in ("x_train", "y_train"):
+        if name not in arrays:
+            raise DataError(
+                f"{path} has no '{name}'; it has {', '.join(sorted(arrays)) or 'none of the four'}",
+                "np.savez(path, x_train=..., y_train=..., x_test=..., y_test=...)",
+            )
+    names = _names(arrays, path)
+    train, validation, test = (_split(arrays, name, path, samples, names) for name in ("train", "val", "test"))
+    assert train is not None
+    shapes = {tuple(split.inputs.shape[1:]) for split in (train, validation, test) if split is not None}
+    if len(shapes) > 1:
+        raise DataError(f"{path}: the splits have samples of different shapes: {sorted(shapes)}", "one shape")
+    return (train, validation, test), names
 
 
 def inputs_alone(path: Path, given: Mapping[str, Any]) -> TensorSplit:
@@ -138,20 +162,22 @@ def _texts(y: npt.NDArray[Any], path: Path, name: str) -> list[str]:
 
 
 def _split(
-    arrays: Mapping[str, npt.NDArray[Any]], name: str, path: Path, args: Arguments, names: tuple[str, ...]
+    arrays: Mapping[str, npt.NDArray[Any]],
+    name: str,
+    path: Path,
+    samples: Callable[[npt.NDArray[Any], str], Tensor],
+    names: tuple[str, ...],
 ) -> TensorSplit | None:
     x, y = arrays.get(f"x_{name}"), arrays.get(f"y_{name}")
     if x is None and y is None:
         return None
     if x is None or y is None:
         raise DataError(f"{path} has only one of x_{name} and y_{name}", "both")
-    if x.ndim not in (3, 4) or 0 in x.shape[1:]:
-        raise DataError(f"{path}: x_{name} has shape {x.shape}, wanted (N, H, W) or (N, H, W, C)", "images")
+    inputs = samples(x, f"{path}: x_{name}")
     if y.ndim == 0 or len(x) != len(y):
         rows = len(y) if y.ndim else "no"
-        raise DataError(f"{path}: x_{name} has {len(x)} rows, y_{name} {rows}", "a label per image")
-    labels = _labels(y, f"y_{name}", path, names)
-    return TensorSplit(_images(x, f"{path}: x_{name}", args, str(path)), labels)
+        raise DataError(f"{path}: x_{name} has {len(x)} rows, y_{name} {rows}", "a label a row")
+    return TensorSplit(inputs, _labels(y, f"y_{name}", path, names))
 
 
 def _labels(y: npt.NDArray[Any], name: str, path: Path, names: tuple[str, ...]) -> Tensor:
@@ -159,7 +185,7 @@ def _labels(y: npt.NDArray[Any], name: str, path: Path, names: tuple[str, ...]) 
         raise DataError(f"{path}: {name} holds {y.dtype}, y_train otherwise", "labels of one kind in every split")
     if names:
         if y.size != len(y):
-            raise DataError(f"{path}: {name} has shape {y.shape}, wanted one label an image", "labels of shape (N,)")
+            raise DataError(f"{path}: {name} has shape {y.shape}, wanted one label a row", "labels of shape (N,)")
         places = Places(names)
         found = [places.get(text) for text in _texts(y, path, name)]
         if None in found:

@@ -116,7 +116,7 @@ def worth_caching(
         return False, "features aren't kept"
     if 4 * math.prod(_shape(ask, ctx, kd)) > LARGEST_BYTES:
         return False, f"the answers would take more than {LARGEST_BYTES / 1e9:g} GB"
-    if ctx.data.has_lengths:
+    if not ctx.task.modality.augmented:
         return train.epochs > 1, "every epoch asks the same" if train.epochs > 1 else "nothing is asked twice"
     allowance = Allowance(train.epochs * ctx.data.steps_per_epoch(train.batch_size), clock=clock)
     batch = next(ctx.data.training_batches(train.batch_size, ctx.seed, epoch=0))

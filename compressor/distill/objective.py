@@ -9,7 +9,6 @@ from torch import Tensor, nn
 from compressor.context import RunContext
 from compressor.data import Batch, fitted
 from compressor.data.labels import labelled
-from compressor.data.tokenizer import check_same_tokens
 from compressor.distill.losses import cosine, cosine_similarities, decoupled_kd, kd_kl, label_smoothing, logit_mse
 from compressor.distill.settings import KdSettings
 from compressor.distill.taps import Taps
@@ -64,8 +63,8 @@ class Distillation:
         self._some_unlabeled = ctx.data.unlabeled > 0
         self.terms = [make_term(term, student, ctx) for term in kd.terms]
         pairs = [pair for term in self.terms for pair in term.pairs]
-        if pairs and ctx.data.has_lengths:
-            check_same_tokens(ctx.data, fitted(ctx.data, teacher_of_features(ctx).model.info))
+        if pairs:
+            ctx.task.modality.check_same(ctx.data, fitted(ctx.data, teacher_of_features(ctx).model.info))
         self.ask = mean_of_teachers(ctx, [pair.teacher for pair in pairs], kd.teacher_weights, channels_last)
         self._taps = Taps(student, [pair.student for pair in pairs])
         self.helpers = nn.ModuleList(term.regressors for term in self.terms)
@@ -166,7 +165,7 @@ def _check_settings(ctx: RunContext, kd: KdSettings) -> None:
     Raises:
         PlanError: Naming the setting.
     """
-    if kd.phrases and not ctx.data.has_lengths:
+    if kd.phrases and not ctx.task.modality.has_pieces:
         raise PlanError(f"kd.phrases={kd.phrases} cuts texts, and '{ctx.data.source}' has none", "leave kd.phrases out")
     if ctx.task.answers == "classes":
         return

@@ -6,7 +6,6 @@ from dataclasses import replace
 from torch import nn
 
 from compressor.context import RunContext
-from compressor.data.phrases import with_phrases
 from compressor.data.unlabeled import only_labelled
 from compressor.distill.cache import cached, worth_caching
 from compressor.distill.objective import Distillation, labels_only
@@ -59,12 +58,12 @@ def _fit(
     name: str,
     before_epoch: Callable[[int], None] | None,
 ) -> FitResult:
-    ctx = replace(ctx, data=with_phrases(ctx.data, kd.phrases, ctx.seed))
+    ctx = replace(ctx, data=ctx.task.modality.pieces(ctx.data, kd.phrases, ctx.seed))
     if not ctx.teachers:
         ctx = replace(ctx, data=only_labelled(ctx.data))
         return fit(module, ctx, train, labels_only(ctx, kd), name=name, before_epoch=before_epoch)
-    if ctx.data.has_lengths:
-        # Texts aren't augmented: each has one view.
+    if not ctx.task.modality.augmented:
+        # Each sample has one view.
         kd = kd.model_copy(update={"views": 1})
     objective = Distillation(ctx, kd, module, train.channels_last)
     views = None

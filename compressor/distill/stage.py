@@ -145,7 +145,7 @@ class Distill(Stage):
             return some_layers(model, self.layers, self.choice, ctx)
         if self.student == "same":
             return same_architecture(model)
-        if self.student == "auto" and is_text_network(model.info.factory):
+        if self.student == "auto" and ctx.task.modality.relatives(model.info) == "shallower":
             return fewer_layers(model, self.budget.limits(), self.choice, ctx, nearest=self.budget.nearest)
         if self.student == "auto":
             chosen = auto_student(model, self.budget.limits(), ctx, nearest=self.budget.nearest)

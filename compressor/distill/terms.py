@@ -87,7 +87,7 @@ def _pairs(settings: FeatureTerm, student: nn.Module, teacher: nn.Module, ctx: R
     here = [_on(module, ctx.task.example_inputs(data, 2)) for module, data in ((student, ctx.data), (teacher, theirs))]
     if settings.layers != "auto":
         return named_pairs(student, teacher, settings.layers, here[0], here[1])
-    if ctx.data.has_lengths:
+    if ctx.task.modality.pairing == "blocks":
         pairs = encoder_pairs(student, teacher, here[0], here[1], attention=settings.loss == "attention_matrices")
     else:
         pairs = auto_pairs(student, teacher, here[0], here[1])

@@ -9,6 +9,7 @@ import onnx
 from compressor.export.tensorrt import shape_range_of
 from compressor.models import OnnxModel
 from compressor.target import Target
+from compressor.tasks import modality_of
 from compressor.writing import write_atomically
 
 DEVICE_PAGE = """\
@@ -28,18 +29,19 @@ TensorRT's own tool (`/usr/src/tensorrt/bin/trtexec` on a Jetson):
 
 def write_infer_script(model: OnnxModel) -> Path:
     """Put ``infer.py`` beside a model; it needs onnxruntime and numpy alone, for texts tokenizers too."""
-    return _copy("infer_text.py" if model.info.tokenizer else "infer.py", model.path.parent, "infer.py")
+    return _copy(modality_of(model.info.task).script, model.path.parent, "infer.py")
 
 
 def write_device_kit(model: OnnxModel, target: Target) -> list[Path]:
     """Put what builds and times the engine on the device beside a model."""
     page = model.path.with_name("TENSORRT.md")
     largest = max(target.max_batch_size, target.batch_size)
+    has_lengths = modality_of(model.info.task).longest(model.info) is not None
     text = DEVICE_PAGE.format(
         model=model.path.name,
         batch=target.batch_size,
         max_batch=largest,
-        lengths=f" --length {target.length} --max-length {target.max_length}" if model.info.tokenizer else "",
+        lengths=f" --length {target.length} --max-length {target.max_length}" if has_lengths else "",
         trtexec=trtexec_line(model, target),
     )
     write_atomically(page, text.encode())

@@ -30,6 +30,7 @@ from compressor.export.sums import keep_sums_apart, name_axes_small
 from compressor.factories.sentence_network import EMBEDDING
 from compressor.graphs import merged_branches, simplified, with_open_sizes
 from compressor.models import InputSpec, ModelInfo, OnnxModel, QuantizedModel, TorchForm, TorchModel
+from compressor.tasks import modality_of
 from compressor.user_code import reason_of
 from compressor.writing import write_atomically
 
@@ -74,7 +75,7 @@ def graph_of(form: TorchForm, example_inputs: tuple[Tensor, ...], *, opset: int 
     module = copy_of(form.module).cpu().eval()
     inputs = tuple(tensor.detach().cpu().contiguous() for tensor in example_inputs)
     names = _input_names(form.info, len(inputs))
-    longest = form.info.tokenizer.max_length if form.info.tokenizer else None
+    longest = modality_of(form.info.task).longest(form.info)
     output = OUTPUT_NAMES.get(form.info.task, OUTPUT_NAME)
     return _to_proto(module, inputs, (names, output), opset, longest, is_float=isinstance(form, TorchModel))
 

@@ -151,9 +151,10 @@ class Export(Stage):
 
     def _for_tensorrt(self, exported: OnnxModel, ctx: RunContext, metrics: dict[str, Any], notes: list[str]) -> None:
         target = ctx.target
-        if exported.info.tokenizer is not None:
+        most = ctx.task.modality.longest(exported.info)
+        if most is not None:
             # No further than the network has positions.
-            longest = min(target.max_length, exported.info.tokenizer.max_length)
+            longest = min(target.max_length, most)
             target = target.model_copy(update={"max_length": longest, "length": min(target.length, longest)})
         write_device_kit(exported, target)
         built, said = built_by_rtx(exported.path, target)

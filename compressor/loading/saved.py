@@ -35,6 +35,7 @@ from compressor.models import (
 )
 from compressor.reading import as_record, read_bytes, read_json
 from compressor.structure import apply_shapes, manifest_of
+from compressor.tasks import modality_of
 from compressor.writing import write_atomically
 
 WEIGHTS, STRUCTURE, CHECK = "model.safetensors", "structure.json", "check.safetensors"
@@ -139,7 +140,7 @@ def _inserted(
     folder: Path, module: nn.Module, spec: QuantizationSpec, inputs: tuple[Tensor, ...], info: ModelInfo
 ) -> fx.GraphModule:
     try:
-        return quantize.insert(module, spec, inputs, info.tokenizer.max_length if info.tokenizer else None)
+        return quantize.insert(module, spec, inputs, modality_of(info.task).longest(info))
     except CompressError:
         raise
     except Exception as error:

@@ -24,7 +24,6 @@ MOST_RUNS_PER_BLOCK = 500
 FEWEST_BLOCKS, ENOUGH_RUNS, STILL = 4, 300, 0.01
 FASTER_CONFIDENCE = 0.95
 # Of the test split, evenly spread.
-TIMED_TEXTS = 32
 
 
 @dataclass
@@ -103,13 +102,11 @@ def _spread(times: _Times) -> tuple[float, float]:
 
 
 def timed_inputs(ctx: RunContext) -> list[Arrays]:
-    """What a form is timed with: a batch as the target is called; of texts several, with their real lengths."""
+    """What a form is timed with: a batch as the target is called; of samples with sizes of their own several."""
     size = ctx.target.batch_size
-    if not ctx.data.has_lengths:
+    chosen = ctx.task.modality.timed(ctx.data, size)
+    if not chosen:
         return [arrays_of(ctx.task.example_inputs(ctx.data, size))]
-    count = len(ctx.data.test)
-    starts = torch.linspace(0, max(0, count - size), min(TIMED_TEXTS, count)).long()
-    chosen = [torch.arange(int(start), min(int(start) + size, count)) for start in starts]
     return [arrays_of(ctx.task.call(ctx.data.batch("test", indices))) for indices in chosen]
 
 

@@ -14,8 +14,6 @@ from compressor.models import EngineModel, Form, OnnxModel
 from compressor.runners import Runner, as_network, runner_for
 from compressor.tasks import Score
 
-SCORING_BATCH = 250
-TEXT_BATCH = 16
 Logits = npt.NDArray[np.float32]
 
 
@@ -45,7 +43,7 @@ def collect_outputs(
     ctx: RunContext,
     split: SplitName = "test",
     *,
-    batch_size: int = SCORING_BATCH,
+    batch_size: int | None = None,
     count: int | None = None,
 ) -> Logits:
     """The task's answers for a split in its order, (N, classes) for classification.
@@ -54,9 +52,10 @@ def collect_outputs(
         runner: Entered.
         ctx: Gives the data.
         split: Which samples.
-        batch_size: Samples per call.
+        batch_size: Samples per call; as many as the kind of input has where None.
         count: Only about so many from the start, in whole batches; None is all.
     """
+    batch_size = batch_size or ctx.task.modality.scoring_batch
     batches = ctx.data.batches(split, batch_size)
     if count is not None:
         batches = itertools.islice(batches, math.ceil(count / batch_size))
@@ -93,7 +92,7 @@ def batch_for(form: Form, ctx: RunContext) -> int:
         return ctx.target.max_batch_size
     if isinstance(form, OnnxModel) and _measures_ranges(form):
         return ctx.target.batch_size
-    return TEXT_BATCH if ctx.data.has_lengths else SCORING_BATCH
+    return ctx.task.modality.scoring_batch
 
 
 def _measures_ranges(form: OnnxModel) -> bool:

@@ -9,7 +9,7 @@ from compressor.data import Data, Normalise
 from compressor.distill.teachers import mean_of_teachers
 from compressor.errors import CompressError, DataError, InputError, PlanError
 from compressor.models import ModelInfo, TorchModel
-from compressor.tasks import Task
+from compressor.tasks import Task, modality_of
 
 
 def check_trained(info: ModelInfo, task: Task) -> None:
@@ -39,7 +39,7 @@ def check_inputs(info: ModelInfo, data: Data, given: ModelInfo | None = None) ->
     Raises:
         DataError: Samples of another shape, or finished inputs that were made for another normalisation.
     """
-    if not info.inputs or data.has_lengths or info.tokenizer is not None:
+    if not info.inputs or not modality_of(info.task).one_size:
         return []
     spec, source = info.inputs[0], info.source or "the network"
     have = tuple(data.train.fetch(torch.arange(1))[0].shape[1:])

@@ -19,7 +19,6 @@ from compressor.pipeline.foresight import repeats
 from compressor.pipeline.job import WHOLE_RUN, Job
 from compressor.pipeline.rehearsal import Rehearsed, training_of
 from compressor.training import TrainSettings
-from compressor.training.evaluate import EVALUATION_BATCH, TEXT_BATCH
 from compressor.training.kernels import has_bf16_kernels
 from compressor.training.layout import Layout, choose_layout
 from compressor.training.precision import autocast
@@ -158,7 +157,7 @@ def _cost(
         objective.close()
     size = len(batch.labels)
     weights = sum(p.numel() * p.element_size() for p in module.parameters())
-    called_with = TEXT_BATCH if ctx.data.has_lengths else EVALUATION_BATCH
+    called_with = ctx.task.modality.evaluation_batch
     return Cost(
         step=min(steps, default=0.0),
         precision=precisions[steps.index(min(steps))] if steps else precisions[0],

@@ -147,8 +147,7 @@ def prepared(job: Job) -> Job:
         theirs = fitted(data, teacher.model.info)
         check_inputs(teacher.model.info, theirs, job.model.info)
         outputs_by_class(theirs, data)
-    if job.model.info.tokenizer is not None:
-        job = replace(job, profile=job.profile.for_text())
+    job = replace(job, profile=job.profile.for_inputs(job.task.modality.stages_for(job.model.info)))
     stages = _cut(job.profile.stages, job.stop_before, job.without)
     if isinstance(job.student, str):
         stages, student = _student(job, stages)

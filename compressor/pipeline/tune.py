@@ -28,12 +28,12 @@ ON_CLASSES: Candidates = {
     "decoupled_kd, alpha 0.5": {"alpha": 0.5, "response": "decoupled_kd", "temperature": 4.0},
 }
 ON_NUMBERS: Candidates = {"answers, alpha 0.9": {}, "answers, alpha 0.5": {"alpha": 0.5}}
-INSIDE_IMAGES: Candidates = {
+BETWEEN_MAPS: Candidates = {
     "kd_kl, hint": {"terms": [{"loss": "hint", "weight": 1.0}]},
     "kd_kl, attention": {"terms": [{"loss": "attention_transfer", "weight": 50.0}]},
     "kd_kl, similarities": {"terms": [{"loss": "similarity_preserving", "weight": 500.0}]},
 }
-INSIDE_TEXTS: Candidates = {
+BETWEEN_BLOCKS: Candidates = {
     "pieces of texts": {"phrases": 2},
     "hidden states": {"terms": [{"loss": "hidden_states", "weight": 1.0}]},
     "cosine": {"terms": [{"loss": "cosine", "weight": 1.0}]},
@@ -156,7 +156,7 @@ def candidates_for(job: Job, stage: Distill) -> Candidates:
     student = stage.student_for(job.model, ctx).model
     ctx = replace(ctx, data=fitted(ctx.data, student.info))
     found = dict(ON_CLASSES if job.task.answers == "classes" else ON_NUMBERS)
-    found |= INSIDE_TEXTS if job.data.has_lengths else INSIDE_IMAGES
+    found |= BETWEEN_BLOCKS if job.task.modality.pairing == "blocks" else BETWEEN_MAPS
     return {name: settings for name, settings in found.items() if _fits(settings, student, ctx)}
 
 

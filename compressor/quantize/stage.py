@@ -168,7 +168,7 @@ class Quantize(Stage):
                 f"quantize: the target's precision is {ctx.target.precision}: it runs int8 no faster",
                 "--set target.precision=int8, or leave the quantize stage out",
             )
-        longest = ctx.data.tokenizer.max_length if ctx.data.tokenizer else None
+        longest = ctx.task.modality.longest(ctx.data)
         inputs = ctx.task.example_inputs(ctx.data, EXAMPLES)
         graph = captured(copy_of(module).cpu(), inputs, longest, self.activations)
         spec = self._place(graph, ctx, bits)

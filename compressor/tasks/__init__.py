@@ -1,6 +1,9 @@
 """What a batch means: forward, loss, the logits to distil, the score. One file a task."""
 
 import contextlib
+import functools
+import importlib
+import pkgutil
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -14,6 +17,7 @@ from torch import Tensor, nn
 from compressor.data import Batch, Data
 from compressor.errors import InputError, PlanError, did_you_mean
 from compressor.models import InputSpec
+from compressor.tasks.modality import IMAGES, Modality
 from compressor.user_code import called
 
 AnswerKind = Literal["classes", "values", "vectors"]
@@ -51,6 +55,8 @@ class Task(ABC):
     """One kind of job a network does. Instances are immutable and cheap."""
 
     name: ClassVar[str]
+    # What kind of input its samples are, and all that follows from that.
+    modality: ClassVar[Modality] = IMAGES
     # What an answer is, which chooses the loss between two of them: logits of classes, numbers to be met, or vectors
     # of length 1 that are compared with one another.
     answers: ClassVar[AnswerKind] = "classes"
@@ -130,13 +136,7 @@ class Task(ABC):
 
     def input_specs(self, data: Data) -> tuple[InputSpec, ...]:
         """What a network for this data expects of one sample."""
-        inputs = self.example_inputs(data, 1)
-        if data.tokenizer is not None:
-            return tuple(
-                InputSpec(name=name, shape=(-1,), dtype="int64", layout="NT") for name in data.tokenizer.inputs
-            )
-        mean, std = (data.normalise.mean, data.normalise.std) if data.normalise else ((), ())
-        return (InputSpec(shape=tuple(inputs[0].shape[1:]), mean=mean, std=std),)
+        return self.modality.specs(self.example_inputs(data, 1), data)
 
     def example_inputs(self, data: Data, count: int = 2) -> tuple[Tensor, ...]:
         """Real inputs from the training split, ``count`` of them, on the CPU."""
@@ -167,32 +167,50 @@ class ScoredTask(Task):
         self.loss_name = getattr(self._loss, "__qualname__", type(self._loss).__name__)
 
 
+@functools.cache
+def task_classes() -> dict[str, type[Task]]:
+    """Every task by its name: each module of this package may have some."""
+    found: dict[str, type[Task]] = {}
+    for module in sorted(one.name for one in pkgutil.iter_modules(__path__)):
+        loaded = importlib.import_module(f"{__name__}.{module}")
+        for kind in vars(loaded).values():
+            named = isinstance(kind, type) and issubclass(kind, Task) and hasattr(kind, "name")
+            if named and kind.__module__ == loaded.__name__:
+                found[kind.name] = kind
+    return found
+
+
+def modalities() -> dict[str, Modality]:
+    """Every kind of input by its name."""
+    return {kind.modality.name: kind.modality for kind in task_classes().values()}
+
+
+def modality_of(task: str) -> Modality:
+    """The kind of input that a task's samples are.
+
+    Raises:
+        InputError: No such task.
+    """
+    return _class_of(task).modality
+
+
 def make_task(name: str, score: str | None = None, loss: Callable[..., Any] | None = None) -> Task:
     """The task of that name.
 
     Args:
-        name: ``"image-classification"``, ``"text-classification"``, ``"text-regression"``,
-            ``"token-classification"``, ``"sentence-embedding"``.
+        name: One of ``task_classes``: ``"image-classification"``, ``"text-classification"``, ...
         score: Which score leads; the task's first where None.
         loss: ``loss(outputs, labels)`` in place of the task's own.
 
     Raises:
         InputError: No such task or score.
     """
-    from compressor.tasks.classification import ImageClassification, TextClassification
-    from compressor.tasks.embedding import SentenceEmbedding
-    from compressor.tasks.regression import TextRegression
-    from compressor.tasks.tagging import TokenClassification
+    return _class_of(name)(score=score, loss=loss)  # type: ignore[call-arg]
 
-    kinds: tuple[type[Task], ...] = (
-        ImageClassification,
-        TextClassification,
-        TextRegression,
-        TokenClassification,
-        SentenceEmbedding,
-    )
-    tasks = {kind.name: kind for kind in kinds}
+
+def _class_of(name: str) -> type[Task]:
+    tasks = task_classes()
     if name not in tasks:
         known = ", ".join(sorted(tasks))
         raise InputError(f"no task '{name}'{did_you_mean(name, tasks)}", f"--task with one of: {known}")
-    return tasks[name](score=score, loss=loss)  # type: ignore[call-arg]
+    return tasks[name]

@@ -8,6 +8,7 @@ from torch.nn import functional
 from compressor.data import Batch, Data
 from compressor.errors import DataError, PlanError
 from compressor.tasks import Score, ScoredTask
+from compressor.tasks.texts import TEXTS
 
 SCORES = ("accuracy", "top5", "macro_f1")
 
@@ -113,6 +114,7 @@ class TextClassification(Classification):
     """One label per text, or per pair of texts."""
 
     name = "text-classification"
+    modality = TEXTS
     axes = "tokens"
     remedy = "a Hugging Face folder of a text classifier, with its tokenizer"
 

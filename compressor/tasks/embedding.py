@@ -14,6 +14,7 @@ from compressor.errors import DataError, PlanError
 from compressor.factories.sentence_network import EMBEDDING
 from compressor.tasks import Score, ScoredTask
 from compressor.tasks.regression import bootstrap, pearson, spearman
+from compressor.tasks.texts import TEXTS
 
 SCORES = ("spearman", "pearson")
 SCALE = 20.0
@@ -48,6 +49,7 @@ class SentenceEmbedding(ScoredTask):
     """
 
     name = EMBEDDING
+    modality = TEXTS
     answers = "vectors"
     axes = "tokens"
     remedy = "a Hugging Face folder of a network for texts, with its tokenizer"

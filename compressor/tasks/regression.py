@@ -11,6 +11,7 @@ from torch.nn import functional
 from compressor.data import Batch, Data
 from compressor.errors import DataError, PlanError
 from compressor.tasks import Score, ScoredTask
+from compressor.tasks.texts import TEXTS
 
 ERRORS = ("rmse", "mae")
 SCORES = (*ERRORS[:1], "pearson", "spearman", *ERRORS[1:])
@@ -26,6 +27,7 @@ class TextRegression(ScoredTask):
     """
 
     name = "text-regression"
+    modality = TEXTS
     answers = "values"
     axes = "tokens"
     remedy = "a Hugging Face folder of a network for texts, with its tokenizer"

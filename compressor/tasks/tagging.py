@@ -12,6 +12,7 @@ from compressor.data import Batch, Data
 from compressor.data.labels import IGNORED
 from compressor.errors import DataError, PlanError
 from compressor.tasks import Score, ScoredTask
+from compressor.tasks.texts import TEXTS
 
 SCORES = ("f1", "accuracy")
 ROUNDS = 100
@@ -30,6 +31,7 @@ class TokenClassification(ScoredTask):
     """
 
     name = "token-classification"
+    modality = TEXTS
     axes = "tokens"
     rank = 3
     remedy = "a Hugging Face folder of a network for texts, with its tokenizer"

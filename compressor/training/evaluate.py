@@ -10,8 +10,6 @@ from compressor.data import SplitName
 from compressor.tasks import Score
 from compressor.training.layout import layout_of
 
-EVALUATION_BATCH = 500
-TEXT_BATCH = 64
 ESTIMATION_BATCH, ESTIMATION_BATCHES = 128, 50
 # Samples that BatchNorm's statistics are taken from, at most.
 REESTIMATED = ESTIMATION_BATCH * ESTIMATION_BATCHES
@@ -30,8 +28,7 @@ def evaluate(module: nn.Module, ctx: RunContext, split: SplitName = "validation"
     layout = layout_of(module)
     outputs = []
     with torch.no_grad():
-        size = TEXT_BATCH if ctx.data.has_lengths else EVALUATION_BATCH
-        for batch in ctx.data.batches(split, size):
+        for batch in ctx.data.batches(split, ctx.task.modality.evaluation_batch):
             moved = layout.move(batch, ctx.device)
             answers = ctx.task.logits(ctx.task.forward(module, moved), moved)
             outputs.append(answers.float().cpu().numpy())

@@ -64,10 +64,10 @@ def test_check_refuses_stages_that_dont_chain(tmp_path: Path) -> None:
 def test_check_looks_at_the_stages_for_texts_too(tmp_path: Path) -> None:
     mine = tmp_path / "mine.toml"
     text = profile_path("mobile-cpu").read_text()
-    mine.write_text(f'{text}\n[[text.stage]]\nkind = "prune"\n')
+    mine.write_text(f'{text}\n[[stage]]\nkind = "prune"\nonly = ["texts"]\n')
     result = compress("check", str(mine))
     assert result.exit_code == 3
-    assert "[[text.stage]]: stage 6 (prune) takes a torch module" in result.stderr
+    assert "for texts: stage 6 (prune) takes a torch module" in result.stderr
 
 
 def test_check_takes_overrides() -> None:

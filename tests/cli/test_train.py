@@ -4,6 +4,7 @@ from pathlib import Path
 
 import encoders
 import pytest
+import small_texts
 from click.testing import CliRunner, Result
 
 from compressor.cli.main import main
@@ -144,8 +145,6 @@ def test_tags_that_do_not_occur_stay_in_the_head(tmp_path: Path) -> None:
 
 
 def test_text_settings_are_gentler() -> None:
-    from compressor.models import ModelInfo, TokenizerSpec
-
-    text = train_settings((), ModelInfo(tokenizer=TokenizerSpec(content="{}")))
-    assert text.lr < train_settings(()).lr
-    assert train_settings(("lr=0.1",), ModelInfo(tokenizer=TokenizerSpec(content="{}"))).lr == 0.1
+    info = small_texts.encoder().info
+    assert train_settings((), info).lr < train_settings(()).lr
+    assert train_settings(("lr=0.1",), info).lr == 0.1

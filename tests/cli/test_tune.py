@@ -7,7 +7,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from compressor.cli.main import main
-from compressor.pipeline.tune import INSIDE_IMAGES, ON_CLASSES
+from compressor.pipeline.tune import BETWEEN_MAPS, ON_CLASSES
 
 SHORT = ["--set", "distill.train.batch_size=64", "--set", "distill.train.precision='fp32'"]
 
@@ -22,7 +22,7 @@ def test_it_says_what_won_or_that_nothing_did(digits_checkpoint: Path, tmp_path:
     result = tune(digits_checkpoint, tmp_path / "run", *small, "--json")
     assert result.exit_code == 0, result.output
     said = json.loads(result.stdout)
-    assert len(said["tried"]) == len(ON_CLASSES | INSIDE_IMAGES) + 1
+    assert len(said["tried"]) == len(ON_CLASSES | BETWEEN_MAPS) + 1
     assert "beat" in said["advice"]
     assert bool(said["overrides"]) == ("beats labels alone" in said["advice"])
     again = tune(digits_checkpoint, tmp_path / "run", *small)

@@ -17,9 +17,9 @@ from compressor.loading import load_file
 from compressor.pipeline import Job
 from compressor.pipeline.job import prepared
 from compressor.pipeline.tune import (
+    BETWEEN_BLOCKS,
+    BETWEEN_MAPS,
     CONTROL,
-    INSIDE_IMAGES,
-    INSIDE_TEXTS,
     ON_CLASSES,
     ON_NUMBERS,
     Tried,
@@ -36,7 +36,7 @@ MakeJob = Callable[..., Job]
 ONCE = TrainSettings(batch_size=64, precision="fp32", crop=0)
 
 
-CANDIDATES = ON_CLASSES | INSIDE_IMAGES
+CANDIDATES = ON_CLASSES | BETWEEN_MAPS
 
 
 def distilling(make_job: MakeJob, **changed: Any) -> Job:
@@ -96,7 +96,7 @@ def text_job(make_job: MakeJob, **changed: Any) -> tuple[Job, Distill]:
 def test_objectives_on_texts(make_job: MakeJob) -> None:
     job, stage = text_job(make_job)
     found = candidates_for(job, stage)
-    assert found == ON_CLASSES | INSIDE_TEXTS
+    assert found == ON_CLASSES | BETWEEN_BLOCKS
     trainings = _Trainings(job, stage, found, 1, silent)
     assert all(0 <= trainings.score(name, 0) <= 1 for name in (CONTROL, "pieces of texts", "hidden states"))
 
@@ -104,7 +104,7 @@ def test_objectives_on_texts(make_job: MakeJob) -> None:
 def test_a_teacher_of_other_tokens_is_asked_for_answers_alone(make_job: MakeJob) -> None:
     other = Teacher(small_texts.encoder("roberta", num_hidden_layers=2))
     job, stage = text_job(make_job, teachers=(other,))
-    pieces = {"pieces of texts": INSIDE_TEXTS["pieces of texts"]}
+    pieces = {"pieces of texts": BETWEEN_BLOCKS["pieces of texts"]}
     assert candidates_for(job, stage) == ON_CLASSES | pieces
 
 
@@ -114,4 +114,4 @@ def test_objectives_on_numbers(make_job: MakeJob, tmp_path: Path) -> None:
     data = load_data(str(encoders.rated_folder(tmp_path / "data")), args={"target": "rating"})
     job, stage = text_job(make_job)
     job = prepared(replace(job, model=model, data=data, task=make_task(task)))
-    assert candidates_for(job, stage) == ON_NUMBERS | INSIDE_TEXTS
+    assert candidates_for(job, stage) == ON_NUMBERS | BETWEEN_BLOCKS

@@ -1,9 +1,10 @@
 #!/usr/bin/env python3
-"""Classify images with the model.onnx beside this script; needs onnxruntime and numpy, nothing else.
+"""Classify images or arrays with the model.onnx beside this script; needs onnxruntime and numpy, nothing else.
 
     python3 infer.py image.png            pictures need Pillow as well
     python3 infer.py images.npy           uint8 (N, H, W), (N, H, W, C) or (N, C, H, W)
     python3 infer.py images.npz --key x_test --json
+    python3 infer.py signals.npy          of networks for other samples than images: (N, ...) as they were trained on
 
 What the network expects of its input and the names of the classes are read from the file's metadata.
 """
@@ -66,16 +67,13 @@ def describe(session: onnxruntime.InferenceSession) -> tuple[dict[str, Any], lis
 
 
 def read_images(path: Path, key: str | None, contract: dict[str, Any]) -> np.ndarray:
-    """Images as (N, C, H, W), in the type they were stored in."""
+    """Samples as the network takes them, images as (N, C, H, W), in the type they were stored in."""
+    if len(contract["shape"]) != 3:
+        return read_others(path, key, tuple(contract["shape"]))
     channels, height, width = contract["shape"]
     if path.suffix not in ARRAYS:
         return read_picture(path, channels, height, width)
-    loaded = np.load(path, allow_pickle=False)
-    if path.suffix == ".npz":
-        if key is not None and key not in loaded:
-            raise ValueError(f"{path} has no array '{key}', but: {', '.join(loaded.files)}")
-        loaded = loaded[key or loaded.files[0]]
-    images = np.asarray(loaded)
+    images = read_array(path, key)
     stored = images.shape
     wanted = (channels, height, width)
     if images.shape in {wanted, (height, width), (height, width, channels)}:
@@ -87,6 +85,31 @@ def read_images(path: Path, key: str | None, contract: dict[str, Any]) -> np.nda
     if images.shape[1:] != wanted:
         raise ValueError(f"{path} holds {stored}, the network wants images of (channels, height, width) {wanted}")
     return images
+
+
+def read_array(path: Path, key: str | None) -> np.ndarray:
+    """An array of numbers as it was stored."""
+    loaded = np.load(path, allow_pickle=False)
+    if path.suffix == ".npz":
+        if key is not None and key not in loaded:
+            raise ValueError(f"{path} has no array '{key}', but: {', '.join(loaded.files)}")
+        loaded = loaded[key or loaded.files[0]]
+    return np.asarray(loaded)
+
+
+def read_others(path: Path, key: str | None, wanted: tuple[int, ...]) -> np.ndarray:
+    """Samples that are no images, (N, ...), or one of them; an axis of one channel may be left out."""
+    if path.suffix not in ARRAYS:
+        raise ValueError(f"{path}: wanted a .npy or .npz file of samples of shape {wanted}")
+    samples = read_array(path, key)
+    bare = wanted[1:] if wanted[0] == 1 else wanted
+    if samples.shape in {wanted, bare}:
+        samples = samples[None]
+    if samples.shape[1:] == bare:
+        samples = samples.reshape(len(samples), *wanted)
+    if samples.shape[1:] != wanted:
+        raise ValueError(f"{path} holds {samples.shape}, the network wants samples of {wanted}")
+    return samples
 
 
 def read_picture(path: Path, channels: int, height: int, width: int) -> np.ndarray:

@@ -238,7 +238,7 @@ def _cut(
 
 
 def _roundings(module: nn.Module, ctx: RunContext, quantize: Quantize) -> list[Part]:
-    longest = ctx.data.tokenizer.max_length if ctx.data.tokenizer else None
+    longest = ctx.task.modality.longest(ctx.data)
     # As they are: activations that become ReLU need training.
     graph = captured(copy_of(module).cpu(), ctx.task.example_inputs(ctx.data, EXAMPLES), longest, "keep")
     bits: WeightBits = bits_here(ctx.target) if quantize.weight_bits == "auto" else quantize.weight_bits

@@ -91,13 +91,11 @@ def space_of(job: Job, before: tuple[Stage, ...], prune: Prune) -> Space:
         prune: The searched one.
     """
     plain = (REFERENCE,) if any(isinstance(stage, Distill) for stage in before) else ()
-    is_text = job.model.info.tokenizer is not None
     softened = TEMPERATURES if job.task.answers == "classes" else ()
     return Space(
         starts=(AS_TOLD, *plain, *(name for name in STUDENTS if _has_student(job, prune, name))),
         importances=_with(prune.importance, IMPORTANCES),
-        # A transformer's blocks are cut alike, whatever the scope.
-        scopes=_with(prune.scope, () if is_text else SCOPES),
+        scopes=_with(prune.scope, SCOPES if job.task.modality.global_ranking else ()),
         alphas=_with(prune.kd.alpha, ALPHAS),
         temperatures=_with(prune.kd.temperature, softened),
     )
