@@ -52,6 +52,8 @@ TESTED_ELSEWHERE = {
     "prune/graph/trace": "prune/graph/test_tracing.py",
     "runners/protocol": "a protocol",
     "stage": "test_stage_contract.py",
+    "stage_tables": "test_profile.py",
+    "tasks/texts": "tasks/test_modality.py",
     "cli/lazy": "cli/test_main.py",
     "cli/plan": "cli/test_run.py: both take the same options",
     "cli/teach": "cli/test_train.py",
