@@ -1,7 +1,6 @@
 """What is said of each layer, by what really stands in networks, graphs and files."""
 
 from collections import OrderedDict
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -67,18 +66,6 @@ def convolutions() -> nn.Module:
     )
 
 
-def test_a_network_and_its_graph_name_their_layers_alike() -> None:
-    module = convolutions()
-    plain = by_name(layers_of(TorchModel(module, ModelInfo()), None, {}))
-    graph = by_name(layers_of(quantized(module, IMAGES, skip=("fc",)), None, {}))
-    assert list(plain) == ["first", "second", "fc"] and plain.keys() == graph.keys()
-    for name, layer in plain.items():
-        assert (layer.channels, layer.weights) == (graph[name].channels, graph[name].weights)
-        assert layer.precision == "float32" and layer.kind in ("Conv2d", "Linear")
-    assert [graph[name].precision for name in plain] == ["int8", "int8", "float32"]
-    assert [graph[name].in_float for name in plain] == ["", "", SKIPPED]
-
-
 def test_tables_turned_convolutions_and_bare_parameters() -> None:
     module = Odd()
     plain = by_name(layers_of(TorchModel(module, ModelInfo()), None, {}))
@@ -89,19 +76,25 @@ def test_tables_turned_convolutions_and_bare_parameters() -> None:
     assert graph["back"].precision == "int8" and graph["places"].precision == "float32"
 
 
-def test_a_file_is_read_for_what_it_holds(tmp_path: Path) -> None:
-    model = quantized(convolutions(), IMAGES, skip=("first",), four_bits=("second",))
-    graph = graph_of(model, (IMAGES,), opset=21)
-    whole = write_graph(graph, model, tmp_path / "whole.onnx")
-    found = layers_of(whole, model, {})
-    assert [one.precision for one in found] == [one.precision for one in layers_of(model, None, {})]
-    assert {one.name: one.precision for one in found} == {"first": "float32", "second": "int4", "fc": "int8"}
-    twin = layers_of(write_graph(graph, model, tmp_path / "float.onnx", keep=()), model, {})
+def test_a_network_its_graph_and_its_file_name_layers_alike(tmp_path: Path) -> None:
+    module = convolutions()
+    model = quantized(module, IMAGES, skip=("first",), four_bits=("second",))
+    plain, graph = (by_name(layers_of(form, None, {})) for form in (TorchModel(module, ModelInfo()), model))
+    assert list(plain) == ["first", "second", "fc"] and plain.keys() == graph.keys()
+    for name, layer in plain.items():
+        assert (layer.channels, layer.weights) == (graph[name].channels, graph[name].weights)
+        assert layer.precision == "float32" and layer.kind in ("Conv2d", "Linear")
+    assert [graph[name].precision for name in plain] == ["float32", "int4", "int8"]
+    assert [graph[name].in_float for name in plain] == [SKIPPED, "", ""]
+    exported = graph_of(model, (IMAGES,), opset=21)
+    whole = write_graph(exported, model, tmp_path / "whole.onnx")
+    assert by_name(layers_of(whole, model, {})) == graph
+    # What the file hasn't, isn't told of it.
+    twin = layers_of(write_graph(exported, model, tmp_path / "float.onnx", keep=()), model, {})
     assert {one.precision for one in twin} == {"float32"}
     assert {one.in_float for one in twin} == {SKIPPED, FLOAT_FILE}
-    float_file = replace(whole, path=tmp_path / "float.onnx")
-    assert layers_of(float_file, TorchModel(small_model().module, ModelInfo()), {})[0].in_float == ""
-    assert layers_of(float_file, whole, {}) == []
+    assert layers_of(whole, TorchModel(module, ModelInfo()), {}) == list(plain.values())
+    assert layers_of(whole, whole, {}) == []
 
 
 def test_ranges_measured_at_every_call(tmp_path: Path) -> None:
