@@ -54,12 +54,14 @@ def _of_module(module: nn.Module) -> Iterator[Layer]:
     modules = dict(module.named_modules())
     for name, tensors in held.items():
         owner = modules.get(name)
-        kind = "" if owner is None else type(owner).__name__.removeprefix("Parametrized")
+        # TorchScript remembers what it was made of, a captured program doesn't.
+        kind = "" if owner is None else str(getattr(owner, "original_name", type(owner).__name__))
         largest = max(tensors, key=torch.numel)
         axis = 1 if isinstance(owner, nn.Embedding) or getattr(owner, "transposed", False) else 0
         groups = getattr(owner, "groups", 1) if axis else 1
         # A table of positions, say, makes no channels.
         channels = None if owner is None else largest.shape[axis] * groups
+        kind = "" if kind == nn.Module.__name__ else kind.removeprefix("Parametrized")
         yield Layer(name=name, kind=kind, channels=channels, weights=sum(map(torch.numel, tensors)), precision=FLOAT)
 
 

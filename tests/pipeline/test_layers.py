@@ -66,6 +66,15 @@ def convolutions() -> nn.Module:
     )
 
 
+@pytest.mark.filterwarnings("ignore:.*torch.jit.script:FutureWarning")
+def test_kinds_of_scripts_and_programs() -> None:
+    scripted = torch.jit.script(convolutions())
+    program = torch.export.export(convolutions().eval(), (IMAGES,)).module()
+    for module, kind in ((scripted, "Conv2d"), (program, "")):
+        found = by_name(layers_of(TorchModel(module, ModelInfo()), None, {}))
+        assert (found["second"].kind, found["second"].channels, found["second"].weights) == (kind, 32, 4608)
+
+
 def test_tables_turned_convolutions_and_bare_parameters() -> None:
     module = Odd()
     plain = by_name(layers_of(TorchModel(module, ModelInfo()), None, {}))
