@@ -17,11 +17,13 @@ class StageResult:
         model: The next form; the stage's own object.
         metrics: Numbers for the report, flat, JSON values.
         notes: Sentences for the report: choices with their reasons, what was left out and why.
+        kept: Layers, or blocks of them, that the stage took no channels from, with the reason.
     """
 
     model: Form
     metrics: dict[str, Any] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
+    kept: dict[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

@@ -28,6 +28,8 @@ TESTED_ELSEWHERE = {
     "explain/finding": "explain/test_explanation.py",
     "explain/integer_rules": "explain/test_explanation.py",
     "explain/time_rules": "explain/test_explanation.py",
+    "report/searched": "values only; report_html/test_front.py and report_html/test_sensitivity.py show them",
+    "report/stages": "values only; report/test_init.py",
     "report_html/compare": "test_comparison.py writes the page",
     "report_html/written": "report_html/test_init.py reads what it writes",
     "cli/explain": "explain/test_explanation.py",

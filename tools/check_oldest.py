@@ -56,7 +56,8 @@ def main() -> None:
 
 def _development() -> list[str]:
     """What the tests themselves need."""
-    names = ("pytest", "pytest-randomly", "pytest-xdist", "hypothesis", "tensorrt_rtx")
+    names = {"pytest", "pytest-randomly", "pytest-xdist", "hypothesis", "tensorrt_rtx"}
+    names |= {"playwright", "axe-playwright-python"}
     lines = (ROOT / "constraints.txt").read_text().splitlines()
     return [line for line in lines if line.partition("==")[0] in names]
 

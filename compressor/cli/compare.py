@@ -48,7 +48,8 @@ def compare(runs: tuple[str, ...], html: str | None, as_json: bool) -> None:
 
 
 def _row(run: Compared) -> list[str]:
-    from compressor.cli.console import faster, megabytes, times, with_error
+    from compressor.cli.console import faster, megabytes
+    from compressor.figures import number, times, with_error
 
     last, reference = run.last, run.report.stages[0]
     return [
@@ -56,7 +57,7 @@ def _row(run: Compared) -> list[str]:
         str(run.report.profile.get("name", "")),
         megabytes(last.size_bytes),
         times(reference.size_bytes, last.size_bytes),
-        "-" if run.milliseconds is None else f"{run.milliseconds:.3g}",
+        number(run.milliseconds),
         faster(last.latency_ms),
         with_error(last.score, last.score_stderr),
         with_error(last.score_drop, last.score_drop_stderr, sign="+"),

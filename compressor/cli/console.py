@@ -10,6 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from compressor.cli.printed import clean, echo_json
+from compressor.figures import NOTHING, count, number, times, with_error
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -45,32 +46,17 @@ def print_json(value: Any) -> None:
     echo_json(json.dumps(value, indent=2))
 
 
-def count(value: float | None) -> str:
-    """``11200000`` as ``11.2 M``; a dash where there is nothing."""
-    if value is None:
-        return "-"
-    for limit, unit in ((1e9, "G"), (1e6, "M"), (1e3, "k")):
-        if value >= limit:
-            return f"{value / limit:.3g} {unit}"
-    return f"{value:g}"
-
-
 def megabytes(size: float | None) -> str:
     """Bytes as MB of 10^6 bytes, three digits."""
     if size is None:
-        return "-"
+        return NOTHING
     return f"{size / 1e6:.3g} MB" if size >= 1e5 else f"{size / 1e3:.3g} kB"
-
-
-def times(reference: float | None, value: float | None) -> str:
-    """How many times smaller, ``3.2x``; a dash where either is missing."""
-    return f"{reference / value:.3g}x" if reference and value else "-"
 
 
 def faster(latency: Latency | None) -> str:
     """How many times faster than the reference in the same rounds, and the interval: ``4.75x (4.6-4.9)``."""
     if latency is None:
-        return "-"
+        return NOTHING
     shown = times(latency.reference_p50, latency.p50)
     if latency.faster_low is None or latency.faster_high is None:
         return shown
@@ -119,7 +105,7 @@ def print_front(search: Search, reference_bytes: int | None) -> None:
             point.name + (" (chosen)" if point.chosen else ""),
             megabytes(point.size_bytes),
             times(reference_bytes, point.size_bytes),
-            "-" if point.latency_ms is None else f"{point.latency_ms:.3g}",
+            number(point.latency_ms),
             times(point.reference_latency_ms, point.latency_ms),
             with_error(point.score_drop, point.score_drop_stderr, sign="+"),
             "yes" if point.meets else "no",
@@ -146,7 +132,7 @@ def print_baselines(search: Search, reference_bytes: int | None) -> None:
             name,
             megabytes(one.size_bytes),
             times(reference_bytes, one.size_bytes),
-            "-" if one.latency_ms is None else f"{one.latency_ms:.3g}",
+            number(one.latency_ms),
             times(one.reference_latency_ms, one.latency_ms),
             with_error(one.score_drop, one.score_drop_stderr, sign="+"),
             str(epochs),
@@ -188,15 +174,8 @@ def _row(record: StageRecord, reference: StageRecord) -> list[str]:
         count(record.macs),
         megabytes(record.size_bytes),
         with_error(record.score, record.score_stderr),
-        "-" if p50 is None else f"{p50:.3g}" if is_reference else f"{p50:.3g} of {before or 0:.3g}",
+        number(p50) if p50 is None or is_reference else f"{number(p50)} of {number(before)}",
         "" if is_reference else times(reference.size_bytes, record.size_bytes),
         "" if is_reference else faster(record.latency_ms),
         "" if is_reference else with_error(record.score_drop, record.score_drop_stderr, sign="+"),
     ]
-
-
-def with_error(value: float | None, stderr: float | None, sign: str = "") -> str:
-    """``0.9350 ± 0.0025``; a dash where there is nothing."""
-    if value is None:
-        return "-"
-    return f"{value:{sign}.4f}" + (f" ± {stderr:.4f}" if stderr is not None else "")

@@ -41,7 +41,8 @@ def explain(path: str, runtime: str | None, threads: int | None, batch_size: int
 def _print(found: Explanation) -> None:
     from rich.text import Text
 
-    from compressor.cli.console import console, count, megabytes, print_table
+    from compressor.cli.console import console, megabytes, print_table
+    from compressor.figures import count
 
     out = console()
     took = "" if found.call_milliseconds is None else f", {found.call_milliseconds:.3f} ms a call"

@@ -66,7 +66,8 @@ def measured(options: ModelOptions, threads: int, batch_size: int) -> tuple[Stag
 
 
 def _print(path: str, record: StageRecord) -> None:
-    from compressor.cli.console import count, megabytes, print_table, with_error
+    from compressor.cli.console import megabytes, print_table
+    from compressor.figures import count, with_error
 
     latency = record.latency_ms
     rows = [

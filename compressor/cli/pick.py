@@ -22,7 +22,8 @@ def pick(run: str, point: str | None, out: str | None, as_json: bool, **typed: A
 
     The figures are those of the validation split, by which the search chose.
     """
-    from compressor.cli.console import console, megabytes, print_json, with_error
+    from compressor.cli.console import console, megabytes, print_json
+    from compressor.figures import with_error
     from compressor.pipeline.pick import pick as take
     from compressor.reading import placed
     from compressor.target import Goals

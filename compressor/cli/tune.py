@@ -21,8 +21,9 @@ def tune_kd(command: str, /, samples: int, epochs: int, as_json: bool, **typed: 
     Successive halving leaves the worse ones behind; the best two and labels alone are trained under
     every seed (--seeds, 3 if not given) and compared in pairs on the validation split.
     """
-    from compressor.cli.console import console, print_json, print_table, with_error
+    from compressor.cli.console import console, print_json, print_table
     from compressor.cli.progress import progress_display
+    from compressor.figures import with_error
     from compressor.pipeline.tune import tune
 
     if click.get_current_context().get_parameter_source("seeds") is click.core.ParameterSource.DEFAULT:

@@ -13,6 +13,7 @@ from compressor.models import Form, TorchModel
 from compressor.pipeline.cache import StageFolder, stage_key
 from compressor.pipeline.folder import REFERENCE
 from compressor.pipeline.job import Job
+from compressor.pipeline.layers import layers_of
 from compressor.pipeline.plan import output_notes, teacher_notes
 from compressor.pipeline.rehearsal import rehearse
 from compressor.pipeline.step import Current, Measure, do_step, facts_of
@@ -123,6 +124,7 @@ def measure_reference(job: Job, folder: Path, teachers: tuple[Teacher, ...], pro
                 "kind": "reference",
                 "seconds": round(time.perf_counter() - start, 3),
                 "notes": [*output_notes(job), *teacher_notes(job)],
+                "layers": layers_of(job.model, None, {}),
                 "artifact": taken.artifact.path.relative_to(folder).as_posix(),
             }
         )

@@ -16,6 +16,7 @@ from compressor.loading import load_form, save_form
 from compressor.models import EngineModel, Form, OnnxModel, TorchModel
 from compressor.pipeline.cache import DONE, KEY, PASSING, Done, StageFolder
 from compressor.pipeline.job import Job
+from compressor.pipeline.layers import layers_of
 from compressor.report import Parity, StageRecord
 from compressor.stage import Stage, StageResult
 
@@ -80,8 +81,10 @@ def do_step(
         seconds = time.perf_counter() - start
         data = fitted(job.data, result.model.info)
         save_form(result.model, place.path, job.task.example_inputs(data, 16))
+        layers = layers_of(result.model, form, result.kept)
     else:
         result, seconds = _taken_over(made, place.path, job), made[1].record.seconds
+        layers = made[1].record.layers
         ctx = job.context(place.path, teachers, _named(progress, name), result.model.info)
     taken, artifact = measure(result.model, ctx)
     parity = Parity.model_validate(result.metrics["parity"]) if "parity" in result.metrics else None
@@ -94,6 +97,7 @@ def do_step(
             "metrics": {**result.metrics, **taken.metrics},
             "notes": [*result.notes, *ctx.decisions.reasons()],
             "parity": taken.parity or parity,
+            "layers": layers,
             "artifact": artifact and artifact.relative_to(place.path.parent).as_posix(),
         }
     )

@@ -82,7 +82,7 @@ def _rows(module: nn.Module, name: str, axes: tuple[Axis, ...]) -> Axis:
     return axes[at] if axes else None
 
 
-def _layer(name: str) -> str:
+def layer_of(name: str) -> str:
     """How a weight's layer is called: its module, or for a bare parameter that one's own name."""
     path = name.partition(PARAMETRIZED)[0]
     if path != name:
@@ -100,7 +100,7 @@ def _written(module: nn.Module, trace: Trace) -> dict[str, Ids]:
         own = isinstance(owner, LAYERS) and len(axes) > 1
         rows = _rows(module, name, axes) if own else next((axis for axis in axes if id(axis) in made), None)
         if isinstance(rows, np.ndarray) and len(axes) > 1:
-            found.setdefault(_layer(name), rows)
+            found.setdefault(layer_of(name), rows)
     return found
 
 

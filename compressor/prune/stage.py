@@ -134,12 +134,11 @@ class Prune(Stage):
             "validation_before": evaluate(module, ctx).value,
         }
         ratio, said = self._ratio(model, ctx)
-        notes = _nonempty(said)
+        notes, kept = _nonempty(said), dict[str, str]()
         if ratio:
             by_blocks = is_transformer(module, tuple(tensor.to(ctx.device) for tensor in inputs))
             total, asked = _channels(module, by_blocks), self._asked(module, ratio, by_blocks)
             fits = self.importance == "reconstruction" and not by_blocks
-            kept: dict[str, str] = {}
             for step in range(self.steps):
                 whole = copy_of(module) if fits else None
                 report = self._prune(module, ratio, ctx, model.info, step)
@@ -169,7 +168,7 @@ class Prune(Stage):
             "params_after": count_params(module),
         }
         info = narrowed(model.info, module)
-        return StageResult(TorchModel(module, info, model.builder), metrics, notes)
+        return StageResult(TorchModel(module, info, model.builder), metrics, notes, kept)
 
     def _ratio(self, model: TorchModel, ctx: RunContext) -> tuple[float, str]:
         if self.budget is None:

@@ -8,6 +8,7 @@ aten = torch.ops.aten
 CONVOLUTIONS = {aten.conv1d.default, aten.conv2d.default, aten.conv3d.default}
 LINEAR = {aten.linear.default}
 WEIGHTED = CONVOLUTIONS | LINEAR
+TRANSPOSED = {aten.conv_transpose1d.default, aten.conv_transpose2d.input, aten.conv_transpose3d.input}
 EMBEDDINGS = {aten.embedding.default}
 ADDITIONS = {aten.add.Tensor}
 MULTIPLICATIONS = {aten.mul.Tensor}

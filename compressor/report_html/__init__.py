@@ -1,14 +1,16 @@
-"""The report as one self-contained page: no links, no scripts, light and dark."""
+"""The report as one self-contained page: no links, light and dark, read without its one script as well."""
 
 from pathlib import Path
 from typing import Any
 
-from compressor.report import BudgetCheck, Report, StageRecord, all_notes, in_ms_of
+from compressor.figures import EMPTY, MISSING, Figure, between, count, number, times, whole, with_error
+from compressor.report import Artifact, BudgetCheck, Report, StageRecord, all_notes, in_ms_of
 from compressor.report_html.curves import training_curves
 from compressor.report_html.front import baseline_rows, front_plots, front_rows
+from compressor.report_html.layers import layer_rows, layers_told
 from compressor.report_html.plot import Point, scatter
 from compressor.report_html.sensitivity import sensitivity_rows
-from compressor.report_html.written import count, interval, number, times, with_error, write_page
+from compressor.report_html.written import write_page
 
 __all__ = ["write_html"]
 
@@ -30,6 +32,9 @@ def write_html(report: Report, path: Path) -> None:
         front=front_plots(report),
         points=front_rows(report),
         sensitivity=sensitivity_rows(report),
+        layers=layer_rows(report),
+        layers_told=layers_told(report),
+        artifacts=[_artifact(artifact) for artifact in report.artifacts],
         baselines=baseline_rows(report),
         headline=_headline(report),
         budget=[_budget(check) for check in report.budget],
@@ -64,14 +69,14 @@ def _row(record: StageRecord, reference: StageRecord) -> dict[str, str]:
         "macs": count(record.macs),
         "size": number(None if record.size_bytes is None else record.size_bytes / 1000),
         "score": with_error(record.score, record.score_stderr),
-        "drop": "" if record is reference else with_error(record.score_drop, record.score_drop_stderr),
+        "drop": EMPTY if record is reference else with_error(record.score_drop, record.score_drop_stderr, sign="+"),
         "p50": number(p50),
-        "before": "" if record is reference else number(latency.reference_p50 if latency else None),
+        "before": EMPTY if record is reference else number(latency.reference_p50 if latency else None),
         "p90": number(latency.p90 if latency else None),
         "p99": number(latency.p99 if latency else None),
-        "smaller": "" if record is reference else times(reference.size_bytes, record.size_bytes),
-        "faster": "" if record is reference else times(latency.reference_p50 if latency else None, p50),
-        "interval": interval(latency),
+        "smaller": EMPTY if record is reference else times(reference.size_bytes, record.size_bytes),
+        "faster": EMPTY if record is reference else times(latency.reference_p50 if latency else None, p50),
+        "interval": between(latency.faster_low, latency.faster_high) if latency else EMPTY,
         "where": _where(record),
     }
 
@@ -104,8 +109,8 @@ def _point(record: StageRecord, x: float | None) -> Point | None:
 def _budget(check: BudgetCheck) -> dict[str, str]:
     return {
         "name": check.name,
-        "limit": f"{check.limit:g}",
-        "value": "not measured here" if check.value is None else f"{check.value:.4g}",
+        "limit": Figure(f"{check.limit:g}", check.limit),
+        "value": Figure("not measured here" if check.value is None else f"{check.value:.4g}", check.value),
         "verdict": {True: "met", False: "missed", None: "unknown"}[check.met],
         "hint": check.hint,
     }
@@ -115,11 +120,16 @@ def _recall(report: Report) -> list[dict[str, Any]]:
     """Per class: recall before and after, the classes that lost most first."""
     before, after = report.stages[0].per_class, report.stages[-1].per_class
     rows = [
-        {"name": name, "before": before[name], "after": after[name], "change": after[name] - before[name]}
+        {
+            "name": name,
+            "before": with_error(before[name], None),
+            "after": with_error(after[name], None),
+            "change": with_error(after[name] - before[name], None, sign="+"),
+        }
         for name in before
         if name in after
     ]
-    return sorted(rows, key=lambda row: row["change"])
+    return sorted(rows, key=lambda row: row["change"].value)
 
 
 def _recovery(report: Report) -> list[dict[str, str]]:
@@ -130,9 +140,8 @@ def _recovery(report: Report) -> list[dict[str, str]]:
         collapsed = metrics.get("validation_pruned", metrics.get("ptq_score"))
         recovered = metrics.get("validation_recovered", metrics.get("qat_score"))
         if collapsed is not None and recovered is not None:
-            scores = (metrics.get("validation_before"), collapsed, recovered)
-            rows.append(dict(zip(("before", "collapsed", "recovered"), map(_score, scores), strict=True)))
-            rows[-1]["name"] = record.name
+            scores = {"before": metrics.get("validation_before"), "collapsed": collapsed, "recovered": recovered}
+            rows.append({"name": record.name, **{name: with_error(score, None) for name, score in scores.items()}})
     return rows
 
 
@@ -141,9 +150,9 @@ def _compared(report: Report) -> list[dict[str, str]]:
     return [
         {
             "name": record.name,
-            "with_kd": _score(record.kd.with_kd),
-            "without_kd": _score(record.kd.without_kd),
-            "difference": with_error(record.kd.difference, record.kd.stderr),
+            "with_kd": with_error(record.kd.with_kd, None),
+            "without_kd": with_error(record.kd.without_kd, None),
+            "difference": with_error(record.kd.difference, record.kd.stderr, sign="+"),
             "verdict": record.kd.verdict,
         }
         for record in report.stages
@@ -151,8 +160,19 @@ def _compared(report: Report) -> list[dict[str, str]]:
     ]
 
 
-def _score(value: float | None) -> str:
-    return with_error(value, None)
+def _artifact(artifact: Artifact) -> dict[str, str]:
+    parity = artifact.parity
+    agreed = (
+        MISSING if parity is None else Figure(f"{100 * parity.agreement:.2f} % of {parity.samples}", parity.agreement)
+    )
+    return {
+        "path": artifact.path,
+        "format": artifact.format,
+        "precision": artifact.precision,
+        "size": whole(artifact.size_bytes),
+        "parity": agreed,
+        "sha256": artifact.sha256,
+    }
 
 
 def _flat(table: dict[str, Any], prefix: str = "") -> list[tuple[str, str]]:

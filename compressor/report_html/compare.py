@@ -3,8 +3,9 @@
 from pathlib import Path
 
 from compressor.comparison import Compared, Comparison
+from compressor.figures import EMPTY, between, count, number, times, with_error
 from compressor.report_html.plot import Point, scatter
-from compressor.report_html.written import count, interval, number, times, with_error, write_page
+from compressor.report_html.written import write_page
 
 
 def write_comparison(comparison: Comparison, path: Path) -> None:
@@ -55,10 +56,10 @@ def _row(run: Compared) -> dict[str, str]:
         "size": number(None if last.size_bytes is None else last.size_bytes / 1000),
         "smaller": times(reference.size_bytes, last.size_bytes),
         "score": with_error(last.score, last.score_stderr),
-        "drop": with_error(last.score_drop, last.score_drop_stderr),
+        "drop": with_error(last.score_drop, last.score_drop_stderr, sign="+"),
         "p50": number(run.milliseconds),
         "faster": times(latency.reference_p50 if latency else None, latency.p50 if latency else None),
-        "interval": interval(latency),
+        "interval": between(latency.faster_low, latency.faster_high) if latency else EMPTY,
         "front": "yes" if run.on_front else "",
         "budget": f"missed: {', '.join(missed)}" if missed else "met" if run.report.budget else "",
     }

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Sequence
 from html import escape
 
+from compressor.figures import Figure, number, points, times, whole
 from compressor.pareto import unbeaten
 from compressor.report import Baseline, FrontPoint, Report, in_ms_of
 from compressor.report_html.plot import BOTTOM, HEIGHT, LEFT, RIGHT, TOP, WIDTH, Axes, Point
@@ -95,7 +96,7 @@ def baseline_rows(report: Report) -> list[dict[str, str]]:
     found: list[tuple[str, FrontPoint | Baseline, int]]
     found = [("this search", point, search.epochs) for point in search.front if point.chosen]
     found += [(row.name, row, row.epochs) for row in search.baselines]
-    return [{"name": name, "epochs": str(epochs), **_figures(one, size)} for name, one, epochs in found]
+    return [{"name": name, "epochs": whole(epochs), **_figures(one, size)} for name, one, epochs in found]
 
 
 def front_rows(report: Report) -> list[dict[str, str]]:
@@ -107,7 +108,7 @@ def front_rows(report: Report) -> list[dict[str, str]]:
         {
             "name": point.name + (" (chosen)" if point.chosen else ""),
             "precision": point.precision,
-            "epochs": str(point.epochs),
+            "epochs": whole(point.epochs),
             "front": "yes" if point.on_front else "",
             **_figures(point, size),
         }
@@ -116,14 +117,12 @@ def front_rows(report: Report) -> list[dict[str, str]]:
 
 
 def _figures(one: FrontPoint | Baseline, reference_bytes: int | None) -> dict[str, str]:
-    ratio = one.latency_ms and one.reference_latency_ms and one.reference_latency_ms / one.latency_ms
-    error = "" if one.score_drop_stderr is None else f" ± {100 * one.score_drop_stderr:.2f}"
     return {
-        "size": f"{one.size_bytes / 1000:,.4g}",
-        "smaller": f"{reference_bytes / one.size_bytes:.3g}x" if reference_bytes else "–",
-        "p50": f"{one.latency_ms:.3g}" if one.latency_ms else "–",
-        "faster": f"{ratio:.3g}x" if ratio else "–",
-        "change": f"{-100 * one.score_drop:+.2f}{error}",
+        "size": Figure(f"{one.size_bytes / 1000:,.4g}", one.size_bytes),
+        "smaller": times(reference_bytes, one.size_bytes),
+        "p50": number(one.latency_ms),
+        "faster": times(one.reference_latency_ms, one.latency_ms),
+        "change": points(one.score_drop, one.score_drop_stderr),
         "verdict": "met" if one.meets else "missed",
         "made_by": "; ".join(one.made_by),
     }

@@ -1,5 +1,6 @@
 """What each part of a network is to its score, as rows: what costs most on top."""
 
+from compressor.figures import points, whole
 from compressor.report import Report, Sensitivity
 
 
@@ -14,14 +15,12 @@ def sensitivity_rows(report: Report) -> list[dict[str, str]]:
 def _row(one: Sensitivity) -> dict[str, str]:
     more = f" and {len(one.layers) - 1} more" if len(one.layers) > 1 else ""
     done = "int8" if one.kind == "precision" else "channels removed"
-    change = "–" if one.drop is None else f"{-100 * one.drop:+.2f}"
-    error = "" if one.stderr is None else f" ± {100 * one.stderr:.2f}"
     return {
         "name": one.name + more,
         "layers": ", ".join(one.layers),
         "done": done if one.ratio is None else f"{one.ratio:.0%} of its {done}",
-        "change": change + error,
-        "params": "–" if one.params is None else f"{one.params:,}",
-        "macs": "–" if one.macs is None else f"{one.macs:,}",
+        "change": points(one.drop, one.stderr),
+        "params": whole(one.params),
+        "macs": whole(one.macs),
         "reason": one.reason,
     }

@@ -37,6 +37,11 @@ def test_a_second_run_redoes_and_rewrites_nothing(make_job: MakeJob) -> None:
     assert first.ratios.size > 1.5
     assert first.stages[1].kd is not None
     assert (job.out / "control" / "01-prune" / "model.safetensors").exists()
+    layers = [{layer.name: layer for layer in record.layers} for record in first.stages]
+    assert layers[0].keys() == layers[1].keys() and layers[1] == {
+        name: layer.model_copy(update={"kept": layers[1][name].kept}) for name, layer in layers[2].items()
+    }
+    assert layers[1]["fc"].kept and layers[1]["conv1"].weights < layers[0]["conv1"].weights
     before = contents(job.out)
     second = pipeline.run(job)
     assert contents(job.out) == before

@@ -9,11 +9,13 @@ from compressor.report import (
     FrontPoint,
     KdComparison,
     Latency,
+    Layer,
     Parity,
     Ratios,
     Report,
     ScoreInfo,
     Search,
+    Sensitivity,
     StageRecord,
 )
 
@@ -112,3 +114,63 @@ def wider_search() -> Search:
         objective="size", goals={"score_drop": 0.01}, split="validation", samples=2000, epochs=40, seconds={},
         front=[point], baselines=[fixed, drawn],
     )  # fmt: skip
+
+
+def layers(*channels: int, precision: str = "float32", **reasons: dict[str, str]) -> list[Layer]:
+    """Convolutions that follow on one another; ``reasons`` are by field and layer."""
+    found, given = [], 3
+    for place, made in enumerate(channels):
+        name = f"layer{place}.conv"
+        told = {field: texts.get(name, "") for field, texts in reasons.items()}
+        weights = 9 * given * made
+        found.append(
+            Layer(name=name, kind="Conv2d", channels=made, weights=weights, precision=precision).model_copy(update=told)
+        )
+        given = made
+    return found
+
+
+def long_report(name: str = "my model", stages: int = 14, wide: int = 300) -> Report:
+    """A run of many stages and layers, whose every text that users choose has the name in it.
+
+    Every part of the page is there: search, baselines, sensitivity, curves, control.
+    """
+    report = full_report(search=wider_search())
+    assert report.search is not None
+    whole, cut = [64] * wide, [24 + 8 * (place % 5) for place in range(wide)]
+    cut[-1] = 64
+    kept, in_float = {f"layer{wide - 1}.conv": f"makes the outputs of {name}"}, {"layer3.conv": f"slower: {name}"}
+    history = [{"loss": 1 / (epoch + 1), "score": 0.9 + epoch / 100} for epoch in range(4)]
+    records = [report.stages[0].model_copy(update={"layers": layers(*whole)})]
+    for place in range(1, stages):
+        base = report.stages[2 if place == 1 else 1]
+        named = f"{place:02d}-{'prune' if place % 2 else 'recover'} {name}"
+        given = layers(*cut, kept=kept)
+        if place == stages - 1:
+            base, given = report.stages[3], layers(*cut, precision="int8", kept=kept, in_float=in_float)
+            given[3] = given[3].model_copy(update={"precision": "float32"})
+        figures: dict[str, Any] = {"size_bytes": 2_000_000 - 20_000 * place, "score": 0.934 - place / 3000}
+        metrics = {**base.metrics, "history": history}
+        records.append(base.model_copy(update={"name": named, "layers": given, "metrics": metrics, **figures}))
+    measured = [
+        Sensitivity(name=one.name, kind=kind, layers=[one.name, name], ratio=ratio, drop=0.001 * place, stderr=0.002)
+        for place, one in enumerate(records[0].layers[:12])
+        for kind, ratio in (("channels", 0.5), ("precision", None))
+    ]
+    recalls = {f"{name} {place}": place / 20 for place in range(20)}
+    records[0] = records[0].model_copy(update={"per_class": recalls})
+    records[-1] = records[-1].model_copy(update={"per_class": {key: 0.9 * value for key, value in recalls.items()}})
+    search = report.search.model_copy(update={"sensitivity": measured, "notes": [f"of {name}"]})
+    return report.model_copy(
+        update={
+            "stages": records,
+            "search": search,
+            "notes": [f"a note of {name}", "x" * 200],
+            "model": {**report.model, "source": name},
+            "data": {**report.data, "source": name},
+            "profile": {**report.profile, "name": name, "summary": name},
+            "command": f"compress run '{name}'",
+            "environment": {**report.environment, "packages": {"a-name-as-long-as-no-package-has-one" * 2: name}},
+            "score": report.score.model_copy(update={"name": f"accuracy of {name}"}),
+        }
+    )

@@ -1,11 +1,29 @@
 """The report survives JSON, and refuses what it doesn't know."""
 
+import re
 from pathlib import Path
 
 import pytest
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 
-from compressor.report import Latency, Ratios, Report, ScoreInfo, StageRecord, all_notes, in_ms_of
+from compressor.report import (
+    Artifact,
+    Baseline,
+    BudgetCheck,
+    FrontPoint,
+    KdComparison,
+    Latency,
+    Layer,
+    Parity,
+    Ratios,
+    Report,
+    ScoreInfo,
+    Search,
+    Sensitivity,
+    StageRecord,
+    all_notes,
+    in_ms_of,
+)
 
 
 def report() -> Report:
@@ -50,8 +68,16 @@ def test_names_of_the_first_schema_stay() -> None:
     assert promised <= set(report().model_dump())
     assert report().schema_version == 1
     stage = {"name", "kind", "seconds", "cached", "params", "macs", "size_bytes", "score", "score_stderr"}
-    stage |= {"latency_ms", "kd", "notes", "artifact"}
+    stage |= {"latency_ms", "kd", "notes", "layers", "artifact"}
     assert stage <= set(StageRecord.model_fields)
+
+
+def test_every_field_is_documented() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "report.md").read_text()
+    known = set(re.findall(r"`(\w+)`", page))
+    records: list[type[BaseModel]] = [Report, StageRecord, Layer, Latency, Parity, KdComparison, Artifact, Ratios]
+    records += [BudgetCheck, ScoreInfo, Search, FrontPoint, Sensitivity, Baseline]
+    assert {field for record in records for field in record.model_fields} - known == set()
 
 
 def test_unknown_fields_are_refused() -> None:
