@@ -36,6 +36,7 @@ def write_html(report: Report, path: Path) -> None:
         layers_told=layers_told(report),
         artifacts=[_artifact(artifact) for artifact in report.artifacts],
         baselines=baseline_rows(report),
+        verdict=_verdict(report),
         headline=_headline(report),
         budget=[_budget(check) for check in report.budget],
         recall=_recall(report),
@@ -49,6 +50,22 @@ def write_html(report: Report, path: Path) -> None:
 
 def _memory(report: Report) -> dict[str, str]:
     return {} if report.peak_memory_bytes is None else {"peak memory": f"{report.peak_memory_bytes / 1e9:.2f} GB"}
+
+
+def _verdict(report: Report) -> tuple[str, str] | None:
+    """Whether the goals were met, as the word that styles know and a sentence; None of a run that didn't end."""
+    if report.status not in ("ok", "budget_missed"):
+        return None
+    told = {
+        met: ", ".join(f"{one.name} {one.value:.4g} of {one.limit:g}" for one in report.budget if one.met is met)
+        for met in (True, False)
+        if any(one.met is met for one in report.budget)
+    }
+    unknown = ", ".join(one.name for one in report.budget if one.met is None)
+    rest = f"; not measured here: {unknown}" if unknown else ""
+    if report.status == "budget_missed":
+        return "missed", f"Goals missed: {told.get(False, 'see below')}{rest}"
+    return ("met", f"Goals met: {told[True]}{rest}") if told else ("unknown", f"No goal was checked{rest}")
 
 
 def _headline(report: Report) -> list[tuple[str, str]]:

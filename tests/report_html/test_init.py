@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from compressor.report import BudgetCheck
 from compressor.report_html import write_html
 
 if TYPE_CHECKING:
@@ -69,3 +70,19 @@ def test_a_wider_search_stands_beside_simpler_ways(tmp_path: Path) -> None:
     assert rows[0][1:4] == ["300", "149x", "0.2"] and rows[2][5:8] == ["-2.00 ± 0.10", "40", "missed"]
     write_html(reports.full_report(search=reports.wider_search().model_copy(update={"baselines": []})), path)
     assert 'id="baselines"' not in path.read_text()
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({}, "Goals missed: size_mb 0.45 of 0.4; not measured here: latency_ms"),
+        ({"status": "ok", "budget": []}, "No goal was checked"),
+        ({"status": "ok", "budget": [BudgetCheck(name="size_mb", limit=1, value=0.5, met=True)]}, "Goals met: size_mb"),
+        ({"status": "failed"}, None),
+    ],
+)
+def test_the_verdict_comes_first(tmp_path: Path, changes: dict[str, Any], said: str | None) -> None:
+    write_html(reports.full_report(**changes), tmp_path / "report.html")
+    text = (tmp_path / "report.html").read_text()
+    found = text.find('<p class="verdict')
+    assert (found < 0) if said is None else found < text.index("<h2>") and said in text
