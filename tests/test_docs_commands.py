@@ -13,7 +13,7 @@ import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -32,10 +32,10 @@ WRAPPER = f'#!/bin/sh\nexec "{sys.executable}" %s "$@"\n'
 FAST = {"docs/reference/index.md"}
 
 
-def with_commands() -> Iterator[Any]:
-    for page in pages.pages():
-        if not page.startswith("examples/") and any(block.runs for block in runnable(page)):
-            yield pytest.param(page, marks=[] if page in FAST else [pytest.mark.slow])
+def with_commands() -> list[Any]:
+    listed = [page for page in pages.pages() if not page.startswith("examples/")]
+    running = [page for page in listed if any(block.runs for block in runnable(page))]
+    return [pytest.param(page, marks=[] if page in FAST else [pytest.mark.slow]) for page in running]
 
 
 def runnable(page: str) -> list[pages.Block]:
@@ -128,7 +128,9 @@ def prepare(text: str, folder: Path, checkpoint: Callable[[], Path]) -> None:
     if re.search(r"\b(model|old)\.onnx", text) and "runs/" in text and "compress run" not in text:
         # A page about what was made before: a run, its last file, and one of before.
         shutil.copy(checkpoint(), folder / "mine.pt")
-        command = "compress run --profile mobile-cpu mine.pt --out runs/mine --without distill --set prune.ratio=0.5 --quick"
+        command = (
+            "compress run --profile mobile-cpu mine.pt --out runs/mine --without distill --set prune.ratio=0.5 --quick"
+        )
         subprocess.run(["bash", "-c", f"{command} || test $? -eq 6"], cwd=folder, env=environment(folder), check=True)
         for name in ("model.onnx", "old.onnx"):
             shutil.copy(folder / "runs" / "mine" / "03-export" / "model.onnx", folder / name)

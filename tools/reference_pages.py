@@ -209,9 +209,7 @@ def records() -> Iterator[str]:
 
 def _linked(kind: str, own: Sequence[type]) -> str:
     names = {one.__name__ for one in own}
-    return "".join(
-        f"[{word}](#{word.lower()})" if word in names else plain(word) for word in re.split(r"(\w+)", kind)
-    )
+    return "".join(f"[{word}](#{word.lower()})" if word in names else plain(word) for word in re.split(r"(\w+)", kind))
 
 
 # ---- Markdown
