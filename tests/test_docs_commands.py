@@ -17,6 +17,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import digits
 import encoders
 import numpy as np
 import pages
@@ -108,8 +109,8 @@ def paste(block: pages.Block, folder: Path, names: dict[str, Any]) -> None:
     os.chdir(folder)
     try:
         for name, make in OWN.items():
-            if name not in names and re.search(rf"\b{name}\b", block.text):
-                names[name] = make(folder)
+            if re.search(rf"\b{name}\b", block.text):
+                names[name] = make(folder, block.text)
         exec(compile(block.text, block.page, "exec"), names)
     finally:
         os.chdir(here)
@@ -160,7 +161,7 @@ def photo(path: Path) -> None:
 
 def weights(path: Path) -> None:
     """A state_dict without anything beside it."""
-    torch.save(resnet(path.parent).state_dict(), path)
+    torch.save(resnet().state_dict(), path)
 
 
 def pretrained(folder: Path) -> None:
@@ -185,7 +186,7 @@ def texts(path: Path) -> None:
     path.write_text("".join(json.dumps({"first": row["text"]}) + "\n" for row in encoders.sentences(64, 5)))
 
 
-def resnet(_: Path) -> torch.nn.Module:
+def resnet() -> torch.nn.Module:
     import torchvision
 
     torch.manual_seed(0)
@@ -193,17 +194,16 @@ def resnet(_: Path) -> torch.nn.Module:
     return network
 
 
-def own_data(folder: Path) -> Any:
-    import compressor
-
-    return compressor.load_data(str(folder / "path" / "to" / "images"))
+def own_module(_: Path, text: str) -> torch.nn.Module:
+    return resnet() if "resnet18" in text else digits.trained_model(digits.digits_data()).module
 
 
-def own_images(folder: Path) -> Any:
-    return own_data(folder).batch("test", torch.arange(2)).inputs[0]
+def own_images(_: Path, __: str) -> torch.Tensor:
+    images: torch.Tensor = digits.digits_data().batch("test", torch.arange(2)).inputs[0]
+    return images
 
 
-def last_file(folder: Path) -> str:
+def last_file(folder: Path, _: str) -> str:
     return str(next(folder.glob("runs/*/*-export/model.onnx")))
 
 
@@ -218,9 +218,9 @@ FILES: dict[str, Callable[[Path], None]] = {
     "texts.jsonl": texts,
 }
 # Names in the pages' Python that are the reader's.
-OWN: dict[str, Callable[[Path], Any]] = {
-    "module": resnet,
-    "data": own_data,
+OWN: dict[str, Callable[[Path, str], Any]] = {
+    "module": own_module,
+    "data": lambda *_: digits.digits_data(),
     "images": own_images,
     "path": last_file,
 }
