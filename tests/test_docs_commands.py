@@ -29,14 +29,11 @@ from sklearn.datasets import load_digits
 RUNNING = {"run", "plan", "search", "tune-kd"}
 SHORTENED = {"example": "--epochs 3", "train": "--set train.epochs=1"} | dict.fromkeys(RUNNING, "--quick")
 WRAPPER = f'#!/bin/sh\nexec "{sys.executable}" %s "$@"\n'
-# Without torch each takes a second at most.
-FAST = {"docs/reference/index.md"}
 
 
-def with_commands() -> list[Any]:
+def with_commands() -> list[str]:
     listed = [page for page in pages.pages() if not page.startswith("examples/")]
-    running = [page for page in listed if any(block.runs for block in runnable(page))]
-    return [pytest.param(page, marks=[] if page in FAST else [pytest.mark.slow]) for page in running]
+    return [page for page in listed if any(block.runs for block in runnable(page))]
 
 
 def runnable(page: str) -> list[pages.Block]:
@@ -46,6 +43,7 @@ def runnable(page: str) -> list[pages.Block]:
     return [block for block in pages.blocks(page) if block in typed or block in pasted]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("page", with_commands())
 def test_runs_as_the_page_says(page: str, tmp_path: Path, request: pytest.FixtureRequest) -> None:
     run(page, tmp_path, lambda: request.getfixturevalue("digits_checkpoint"))
@@ -224,3 +222,18 @@ OWN: dict[str, Callable[[Path, str], Any]] = {
     "images": own_images,
     "path": last_file,
 }
+
+
+@pytest.mark.parametrize(
+    ("line", "typed", "codes"),
+    [
+        ("compress run --profile p m.pt", "compress run --profile p m.pt --quick", {0, 6}),
+        ("compress run m.pt   # why", "compress run m.pt --quick # why", {0, 6}),
+        ("compress run m.pt || test $? -eq 6", "compress run m.pt --quick || test $? -eq 6", {0, 6}),
+        (".venv/bin/compress example d.pt", ".venv/bin/compress example d.pt --epochs 3", {0}),
+        ("compress profiles schema > p.json", "compress profiles schema > p.json", {0}),
+        ("python infer.py photo.png", "python infer.py photo.png", {0}),
+    ],
+)
+def test_only_trainings_are_made_shorter(line: str, typed: str, codes: set[int]) -> None:
+    assert shortened(line, {0}) == (typed, codes)
