@@ -41,7 +41,7 @@ def reference_pages() -> dict[str, str]:
 
 def commands() -> Iterator[str]:
     """Every command with its usage, help, arguments and options."""
-    top = click.Context(main, info_name="compress")
+    top = click.Context(main, info_name="compress", **main.context_settings)
     for name in main.list_commands(top):
         command = main.get_command(top, name)
         if command is not None:
@@ -198,7 +198,8 @@ def records() -> Iterator[str]:
     )
     found = [one for one in vars(report).values() if inspect.isclass(one) and issubclass(one, BaseModel)]
     own = [one for one in found if one.__module__ == report.__name__ and not one.__name__.startswith("_")]
-    for record in [report.Report, *(one for one in own if one is not report.Report)]:
+    ordered: list[type[BaseModel]] = [report.Report, *(one for one in own if one is not report.Report)]
+    for record in ordered:
         rows = [
             (_code(name), _linked(_typed(field.annotation), own), plain(field.description or ""))
             for name, field in record.model_fields.items()
