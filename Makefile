@@ -1,4 +1,4 @@
-# demo, test, check: each makes .venv and installs what it needs; a machine needs make and Python 3.11 or later.
+# demo, test, check, docs: each makes .venv and installs what it needs; a machine needs make and Python 3.11 or later.
 #   make PY=python3.11 test     another interpreter
 #   make WORKERS=4 test         more test processes
 
@@ -11,7 +11,7 @@ BIN := $(VENV)/bin
 TINY := --set distill.train.epochs=24 --set prune.train.epochs=24 --set quantize.train.epochs=6
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 
-.PHONY: demo test check lint types imports clean
+.PHONY: demo test check docs lint types imports clean
 .DELETE_ON_ERROR:
 
 demo: $(VENV)/installed
@@ -34,8 +34,12 @@ types: $(VENV)/installed-dev
 imports: $(VENV)/installed-dev
 	$(BIN)/lint-imports --no-logo
 
+# The variable silences what the theme says of a MkDocs to come; constraints.txt pins the one that is used.
+docs: $(VENV)/installed-dev
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
+
 clean:
-	rm -rf $(VENV) build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
+	rm -rf $(VENV) build dist site *.egg-info .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
 
 # torch goes first and by its pins: resolved together with the rest, pip could take another build of it.
 $(VENV)/torch: constraints.txt

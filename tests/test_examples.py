@@ -38,7 +38,7 @@ def test_the_readme_lists_every_example() -> None:
 def test_runs_as_its_page_says(folder: Path, tmp_path: Path) -> None:
     page = (folder / "README.md").read_text()
     assert "## What you get" in page
-    block = re.search(r"^## Run\n+```\n(.*?)\n```", page, flags=re.MULTILINE | re.DOTALL)
+    block = re.search(r"^## Run\n+```sh\n(.*?)\n```", page, flags=re.MULTILINE | re.DOTALL)
     assert block is not None
     for line in block[1].splitlines():
         result = subprocess.run(

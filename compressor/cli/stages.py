@@ -58,17 +58,23 @@ def show(kind: str, as_json: bool) -> None:
         return
     echo(f"{kind}: {inspect.getdoc(stage)}\n")
     echo(f"takes a {stage.accepted_names()}, gives a {FORM_NAMES[stage.produces]}\n")
-    print_table("", ["setting", "type", "default", "meaning"], list(_settings(stage, "")))
+    print_table("", ["setting", "type", "default", "meaning"], list(settings_rows(stage)))
 
 
-def _settings(table: type[BaseModel], prefix: str) -> Iterator[tuple[str, str, str, str]]:
+def settings_rows(table: type[BaseModel], prefix: str = "") -> Iterator[tuple[str, str, str, str]]:
+    """Name, type, default and meaning of each setting of a table, and of the tables inside it.
+
+    Args:
+        table: The settings.
+        prefix: What stands before each name.
+    """
     from compressor.faults import table_at
 
     for name, setting in table.model_fields.items():
         inner = table_at(table, [name])
         yield (f"{prefix}{name}", _type(setting), _default(setting, inner), setting.description or "")
         if inner is not None:
-            yield from _settings(inner, f"{prefix}{name}.")
+            yield from settings_rows(inner, f"{prefix}{name}.")
 
 
 def _type(setting: FieldInfo) -> str:
