@@ -77,7 +77,7 @@ def shortened(line: str, codes: set[int]) -> tuple[str, set[int]]:
     """A line with what makes it short, and the codes that it may end with."""
     found = pages.calls(line)
     name = found[0][0] if found and found[0] else ""
-    if name not in SHORTENED:
+    if name not in SHORTENED or "--help" in line:
         return line, codes
     whole, _, comment = line.partition(" #")
     command, otherwise, rest = whole.partition(" ||")
