@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -11,7 +11,8 @@ from compressor.context import Progress, ShowProgress
 from compressor.digests import file_digest, seal
 from compressor.errors import InputError
 from compressor.reading import read_json
-from compressor.training.trackers import Ending, Tracker, open_trackers, told
+from compressor.training.tracker import Ending, Tracker, told
+from compressor.training.trackers import open_trackers
 from compressor.writing import write_atomically
 
 # In the run's folder: which run of which tracker is this one's, and what it holds already.
@@ -133,9 +134,9 @@ class Tracking:
         run = tracker.start(kept.run)
         self._started.add(name)
         if run != kept.run:
+            tracker.parameters(self._parameters)
             self._kept[name] = _Kept(kept.at, kept.of, run)
             self._write()
-            tracker.parameters(self._parameters)
 
     def _try(self, name: str, do: Callable[[Tracker], None]) -> None:
         tracker = self._trackers.get(name)
@@ -145,6 +146,11 @@ class Tracking:
             do(tracker)
         except Exception as error:  # whatever a tracker raises: a run is worth more than its curves
             del self._trackers[name]
+            if name in self._started:
+                # Left open, MLflow would try to close it when the process ends, for minutes.
+                self._started.discard(name)
+                with suppress(Exception):
+                    tracker.end("failed")
             place = f" ({tracker.address})" if tracker.address else ""
             note = f"tracking with {name}{place} ended before the run did: {told(error)}"
             self.notes.append(note)
