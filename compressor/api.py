@@ -14,6 +14,7 @@ from compressor.models import ModelInfo, TorchModel
 from compressor.profile import Profile, load_profile
 from compressor.report import Report
 from compressor.tasks import make_task, modality_of
+from compressor.training.trackers import check_names
 
 
 def run(
@@ -34,6 +35,7 @@ def run(
     quick: bool = False,
     control: bool | Sequence[str] = False,
     output: str = "",
+    track: Sequence[str] = (),
     progress: ShowProgress = silent,
 ) -> Report:
     """Compress a trained module for a profile's target and measure what came out.
@@ -57,6 +59,7 @@ def run(
         control: Everything once more without distillation; or only stages of these kinds.
         output: Which part of what ``module`` gives the logits are, ``"logits"`` or ``"0"``, where it isn't one tensor
             and can't be told.
+        track: Experiment trackers that follow the run: ``"tensorboard"``, ``"mlflow"``, ``"wandb"``, ``"trackio"``.
         progress: Called with reports.
 
     Returns:
@@ -81,6 +84,7 @@ def run(
         control=(("run",) if control else ()) if isinstance(control, bool) else tuple(control),
         command="compressor.run(...)",
         output=output,
+        track=check_names(tuple(track)),
     )
     return pipeline.run(job, progress)
 

@@ -23,7 +23,8 @@ class Progress:
     """One report of where a stage is. Numbers that aren't known yet are None.
 
     ``loss`` is the mean over the steps since the last report, ``score`` the validation score of the
-    last finished epoch; ``message`` stands alone where there is no count.
+    last finished epoch; ``message`` stands alone where there is no count. ``row`` is there in the report that ends an
+    epoch: means of the loss and of its terms, the score, seconds.
     """
 
     what: str
@@ -36,6 +37,7 @@ class Progress:
     samples_per_second: float | None = None
     seconds_left: float | None = None
     message: str = ""
+    row: dict[str, float] | None = None
 
 
 ShowProgress = Callable[[Progress], None]

@@ -15,6 +15,10 @@ EXTRAS = {
     "optuna": "tune",
     "sqlalchemy": "tune",
     "psycopg": "storage",
+    "tensorboard": "tensorboard",
+    "mlflow": "mlflow",
+    "wandb": "wandb",
+    "trackio": "trackio",
 }
 
 

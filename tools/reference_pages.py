@@ -100,7 +100,8 @@ def profiles() -> Iterator[str]:
     yield f"## [budget]\n\n{plain(inspect.getdoc(Goals) or '')}\n\n{_settings(Goals)}"
     yield (
         "## [[stage]]\n\nThe stages in their order, each with its `kind` and the settings that differ from the "
-        "defaults; stages with `only`, and settings under `for`, are for one kind of input. [Stages](stages.md) has the settings."
+        "defaults; stages with `only`, and settings under `for`, are for one kind of input. [Stages](stages.md) has "
+        "the settings."
     )
 
 

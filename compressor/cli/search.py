@@ -7,13 +7,14 @@ import click
 
 from compressor.cli.options import JOB_OPTIONS, ControlCommand, JobOptions, add_options
 from compressor.cli.run import carry_out
+from compressor.cli.track import TRACK_OPTION, trackers_of
 
 MOST_TRIALS = 1_000_000
 
 
 @click.command(cls=ControlCommand)
 @click.argument("model")
-@add_options(JOB_OPTIONS)
+@add_options((*JOB_OPTIONS, TRACK_OPTION))
 @click.option(
     "--trials",
     default=30,
@@ -31,7 +32,7 @@ MOST_TRIALS = 1_000_000
 )
 @click.option("--json", "as_json", is_flag=True, help="Print report.json and nothing else.")
 @click.pass_obj
-def search(command: str, /, trials: int, storage: str, as_json: bool, **typed: Any) -> int:
+def search(command: str, /, trials: int, storage: str, track: tuple[str, ...], as_json: bool, **typed: Any) -> int:
     """Search wider than compress run for the stages that meet the goals best for MODEL.
 
     First the search of compress run, then trials of an Optuna study: other rankings, students and
@@ -41,4 +42,6 @@ def search(command: str, /, trials: int, storage: str, as_json: bool, **typed: A
     from compressor.pipeline.search.storage import check_address
 
     check_address(storage)
-    return carry_out(replace(JobOptions(**typed).job(command), trials=trials, storage=storage), as_json)
+    trackers = trackers_of(track)
+    job = replace(JobOptions(**typed).job(command), trials=trials, storage=storage, track=trackers)
+    return carry_out(job, as_json)

@@ -54,6 +54,7 @@ class Job:
             empty for what can be told.
         trials: Of a wider search after that of ``compress run``; 0 for none.
         storage: Where they are kept: the address of a database; empty for a journal in the run's folder.
+        track: Trackers that follow the run.
     """
 
     model: TorchModel
@@ -75,6 +76,7 @@ class Job:
     output: str = ""
     trials: int = 0
     storage: str = ""
+    track: tuple[str, ...] = ()
 
     @property
     def stages(self) -> tuple[Stage, ...]:

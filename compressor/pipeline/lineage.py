@@ -10,11 +10,13 @@ from compressor.digests import file_digest, seal
 from compressor.errors import InputError
 from compressor.reading import as_record, read_json
 from compressor.report import Report
+from compressor.training.tracking import NAME as TRACKING
 from compressor.writing import write_atomically
 
 NAME, VERSION = "lineage.json", 1
-# What others put into a run's folder, and what is only there while it is worked on.
-NOT_THE_RUNS = ("picked",)
+# What others put into a run's folder, and what is only there while it is worked on. What trackers keep there grows
+# after a run's last file was written, and says nothing that the report doesn't.
+NOT_THE_RUNS = ("picked", "tensorboard")
 PASSING = (".tmp", ".ckpt")
 HINT = "run again: what is damaged is made anew"
 
@@ -91,4 +93,4 @@ def _digests(out: Path) -> dict[str, str]:
 
 def _is_the_runs(path: Path) -> bool:
     # The lock of a search is empty, and there while it is held.
-    return path.parts[0] not in NOT_THE_RUNS and path.name not in (NAME, "lock")
+    return path.parts[0] not in NOT_THE_RUNS and path.name not in (NAME, TRACKING, "lock")

@@ -28,6 +28,7 @@ from compressor.pipeline.summary import (
     status_of,
     with_error,
 )
+from compressor.pipeline.tracking import Tracked, tracked
 from compressor.profile import Profile
 from compressor.report import Artifact, Report, ScoreInfo, Status
 from compressor.report_html import write_html
@@ -52,10 +53,17 @@ def run(job: Job, progress: ShowProgress = silent) -> Report:
     claim(job.out)
     job = prepared(job)
     check_control(job)
+    with tracked(job, progress) as trackers:
+        return _run(job, progress, trackers)
+
+
+def _run(job: Job, progress: ShowProgress, trackers: Tracked) -> Report:
     if not point_to(job.out):
         report_progress(job, progress, f"{job.out.parent / 'last'} is not a run's: it is left as it is")
     if job.seeds == 1:
-        return _run_seed(job, progress)[0]
+        report = _run_seed(job, progress, trackers)[0]
+        trackers.finish(report, job.out)
+        return report
     reports, paths, profile = [], [], job.profile
     for index in range(job.seeds):
         path = f"seed-{job.seed + index}"
@@ -63,38 +71,43 @@ def run(job: Job, progress: ShowProgress = silent) -> Report:
         one = replace(job, seed=job.seed + index, seeds=1, out=job.out / path, profile=profile)
         one = replace(one, trials=0 if index else job.trials)
         report_progress(job, progress, f"seed {index + 1} of {job.seeds}")
-        report, profile = _run_seed(one, progress)
+        report, profile = _run_seed(one, progress, trackers.of_seed(path))
         reports.append(report)
         paths.append(path)
     report = mean_over_seeds(reports, job.profile.budget, job.command, paths)
     _write(report, job.out)
     write_lineage(report, job.out)
+    trackers.finish(report, job.out)
     return report
 
 
-def _run_seed(job: Job, progress: ShowProgress) -> tuple[Report, Profile]:
+def _run_seed(job: Job, progress: ShowProgress, trackers: Tracked) -> tuple[Report, Profile]:
     """The report, and the profile with the stages that were done."""
 
     # Written after every stage, so that it is right even where this process is killed in the next.
     def write_so_far() -> None:
         _write_partial(job, arm, control, searched, "interrupted", UNFINISHED)
+        trackers.measured(arm.records, searched)
 
+    followed = trackers.follow(progress)
     arm, control, searched = Arm([], [], [], write_so_far), Arm([], [], []), Searched(write_so_far)
     try:
         with begun(job) as opened:
             if is_open(job):
                 check_limits(job)
-                measure_reference(job, job.out, job.all_teachers, progress, arm)
-                job = search(job, arm.snapshots[0], progress, searched, opened)
-            run_arm(job, job.out, job.all_teachers, progress, arm)
-            run_control(job, arm, progress, control)
+                measure_reference(job, job.out, job.all_teachers, followed, arm)
+                job = search(job, arm.snapshots[0], followed, searched, opened)
+            run_arm(job, job.out, job.all_teachers, followed, arm)
+            run_control(job, arm, trackers.follow(progress, "control/"), control)
     except KeyboardInterrupt:
         _write_partial(job, arm, control, searched, "interrupted", "interrupted; run again to go on")
         raise
     except BaseException as error:
         _write_partial(job, arm, control, searched, "failed", str(error) or type(error).__name__)
         raise
-    report = _report(job, arm, control, searched, None, [])
+    trackers.measured(arm.records, searched)
+    trackers.measured(control.records, searched, "control/")
+    report = _report(job, arm, control, searched, None, trackers.notes)
     _write(report, job.out)
     write_card(report, job.out)
     write_lineage(report, job.out)

@@ -163,8 +163,7 @@ def fit(
             meter.read()
         judged = module if average is None else average.module
         score = evaluate(judged, ctx).value
-        meter.end_epoch(score)
-        state.history.append(meter.row(score))
+        state.history.append(meter.end_epoch(score))
         if state.best_score is None or _better(score, state.best_score, ctx.task.higher_is_better):
             state.best, state.best_score, state.best_epoch = _copy(judged.state_dict()), score, epoch
         state.epoch = epoch + 1

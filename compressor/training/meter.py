@@ -86,10 +86,12 @@ class Meter:
             for key, value in values.items():
                 self._sums[key] = self._sums.get(key, 0.0) + value
 
-    def end_epoch(self, score: float) -> None:
-        """Report the epoch's score."""
+    def end_epoch(self, score: float) -> dict[str, float]:
+        """Report the epoch's end; gives it in numbers."""
         self._score = score
-        self._report()
+        row = self.row(score)
+        self._report(row)
+        return row
 
     def repeat(self, history: list[dict[str, float]]) -> None:
         """Report the ends of epochs that are gone on from: who follows a training hears all of its scores."""
@@ -103,7 +105,7 @@ class Meter:
         norms = {f"gradient of {key}": norm for key, norm in self.norms.items()}
         return {**means, **norms, "score": score, "seconds": time.perf_counter() - self._started}
 
-    def _report(self) -> None:
+    def _report(self, row: dict[str, float] | None = None) -> None:
         self._reported = time.perf_counter()
         per_step = (self._reported - self._started) / max(1, self.step)
         total = self._settings.epochs * self._steps_per_epoch
@@ -119,6 +121,7 @@ class Meter:
                 score=self._score,
                 samples_per_second=self._batch / per_step if per_step else None,
                 seconds_left=left * per_step,
+                row=row,
             )
         )
 
