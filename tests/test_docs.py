@@ -26,7 +26,21 @@ ROOT = Path(__file__).parents[1]
 # Records of what was typed at the time: their commands may be of their day.
 RECORDS = {"docs/log.md", "docs/benchmarks.md", "docs/zoo.md"}
 LANGUAGES = {"sh", "text", "python", "toml", "yaml", "json"}
-PROGRAMS = {"compress", "python", "python3", "pip", "make", "scp", "ssh", "eval", "cat", "jq"}
+PROGRAMS = {
+    "compress",
+    "python",
+    "python3",
+    "pip",
+    "make",
+    "scp",
+    "ssh",
+    "eval",
+    "cat",
+    "jq",
+    "export",
+    "tensorboard",
+    "trackio",
+}
 KIT = ROOT / "compressor" / "export" / "kit"
 
 

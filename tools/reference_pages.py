@@ -198,7 +198,7 @@ def records() -> Iterator[str]:
         f"The schema's version is {report.SCHEMA_VERSION}."
     )
     found = [one for one in vars(report).values() if inspect.isclass(one) and issubclass(one, BaseModel)]
-    own = [one for one in found if one.__module__ == report.__name__ and not one.__name__.startswith("_")]
+    own = [one for one in found if one.__module__.startswith(report.__name__) and not one.__name__.startswith("_")]
     ordered: list[type[BaseModel]] = [report.Report, *(one for one in own if one is not report.Report)]
     for record in ordered:
         rows = [
