@@ -45,7 +45,8 @@ class Tracking:
     Args:
         trackers: By name, checked.
         folder: The run's.
-        parameters: What the run was asked for.
+        parameters: What the run was asked for, by which it is known again.
+        made_on: What it runs on; on another machine it is the same run still.
         say: Where it is said that a tracker failed.
         fresh: Whether this is another run than what was tracked before with the same parameters.
     """
@@ -55,11 +56,12 @@ class Tracking:
         trackers: Mapping[str, Tracker],
         folder: Path,
         parameters: Mapping[str, str],
+        made_on: Mapping[str, str],
         say: Callable[[str], None],
         fresh: bool = False,
     ) -> None:
         self.notes: list[str] = []
-        self._trackers, self._parameters, self._say = dict(trackers), parameters, say
+        self._trackers, self._parameters, self._say = dict(trackers), {**parameters, **made_on}, say
         self._started: set[str] = set()
         self._now: dict[tuple[str, str], str] = {}
         self._path = folder / NAME
@@ -189,6 +191,7 @@ def tracking(
     parameters: Mapping[str, str],
     progress: ShowProgress,
     *,
+    made_on: Mapping[str, str] | None = None,
     device: str = "cpu",
     fresh: bool = False,
 ) -> Iterator[Tracking]:
@@ -199,6 +202,7 @@ def tracking(
         folder: The run's.
         parameters: What it was asked for.
         progress: Where it is said that a tracker failed.
+        made_on: What it runs on.
         device: A torch device.
         fresh: Whether nothing that was tracked before is gone on with.
 
@@ -210,7 +214,7 @@ def tracking(
     def say(message: str) -> None:
         progress(Progress("tracking", message=message))
 
-    opened = Tracking(open_trackers(names, folder, device), folder, parameters, say, fresh)
+    opened = Tracking(open_trackers(names, folder, device), folder, parameters, made_on or {}, say, fresh)
     try:
         yield opened
     except KeyboardInterrupt:

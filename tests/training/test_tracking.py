@@ -25,10 +25,13 @@ def scalars(run: Path) -> dict[str, list[tuple[int, float]]]:
     return {name: sorted((one.step, one.value) for one in read.Scalars(name)) for name in read.Tags()["scalars"]}
 
 
-def follow(folder: Path, *events: Progress, parameters: dict[str, str] | None = None, fresh: bool = False) -> None:
+def follow(
+    folder: Path, *events: Progress, parameters: dict[str, str] | None = None, threads: str = "1", fresh: bool = False
+) -> None:
     """One sitting of a run, in which these reports are made."""
     said: list[Progress] = []
-    with tracking(TENSORBOARD, folder, parameters or {"seed": "0"}, said.append, fresh=fresh) as log:
+    asked, made_on = parameters or {"seed": "0"}, {"threads": threads}
+    with tracking(TENSORBOARD, folder, asked, said.append, made_on=made_on, fresh=fresh) as log:
         show = log.follow(said.append, "seed-0/")
         for event in events:
             show(event)
@@ -65,7 +68,7 @@ def test_nothing_new_opens_nothing(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
     follow(tmp_path, ended(1))
     before = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*")}
-    follow(tmp_path, ended(1))
+    follow(tmp_path, ended(1), threads="2")
     assert {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*")} == before
 
 
