@@ -93,14 +93,13 @@ def tracked(job: Job, progress: ShowProgress) -> Iterator[Tracked]:
         InputError: There is no such tracker, or it can't be used as it is set up.
         MissingError: A package or a server isn't there.
     """
-    parameters = parameters_of(job) if job.track else {}
-    with tracking(job.track, job.out, parameters, progress, device=job.device, fresh=job.fresh) as log:
+    asked, made_on = (parameters_of(job), machine_of(job)) if job.track else ({}, {})
+    with tracking(job.track, job.out, asked, progress, made_on=made_on, device=job.device, fresh=job.fresh) as log:
         yield Tracked(log)
 
 
 def parameters_of(job: Job) -> dict[str, str]:
-    """What a run was asked for, and what it runs on, by dotted names; long values are cut."""
-    environment = describe_environment(job.device)
+    """What a run was asked for, by dotted names; long values are cut."""
     asked = {
         "profile": job.profile.name,
         "target": job.profile.target.model_dump(mode="json", exclude_none=True),
@@ -116,16 +115,19 @@ def parameters_of(job: Job) -> dict[str, str]:
         "seeds": job.seeds,
         "quick": job.quick,
         "trials": job.trials,
-        "threads": environment["threads"],
-        "device": environment["device"],
-        "versions": {"python": environment["python"], **environment["packages"]},
-        "commit": environment["git"],
     }
     stages = {
         f"{place:02d}-{stage.kind}": stage.model_dump(mode="json", exclude_none=True)
         for place, stage in enumerate(job.stages, 1)
     }
-    return {name: masked(text)[:LONGEST_VALUE] for name, text in _flat({**asked, **stages}) if text}
+    return _texts({**asked, **stages})
+
+
+def machine_of(job: Job) -> dict[str, str]:
+    """What a run is made on: versions, device, threads."""
+    found = describe_environment(job.device)
+    named = {"threads": found["threads"], "device": found["device"], "commit": found["git"]}
+    return _texts({**named, "versions": {"python": found["python"], **found["packages"]}})
 
 
 def numbers_of(record: StageRecord) -> dict[str, float]:
@@ -166,6 +168,10 @@ def _table(report: Report) -> str:
         values = numbers_of(record)
         rows.append(f"| {record.name} | {' | '.join(f'{values[n]:.6g}' if n in values else '' for n in names)} |")
     return "\n".join([f"{report.status}, {report.score.name} on {report.score.split}", "", *rows])
+
+
+def _texts(values: dict[str, Any]) -> dict[str, str]:
+    return {name: masked(text)[:LONGEST_VALUE] for name, text in _flat(values) if text}
 
 
 def _flat(values: dict[str, Any], before: str = "") -> Iterator[tuple[str, str]]:

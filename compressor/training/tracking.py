@@ -4,6 +4,7 @@ import json
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
+from itertools import count, takewhile
 from pathlib import Path
 from typing import Any
 
@@ -44,7 +45,8 @@ class Tracking:
     Args:
         trackers: By name, checked.
         folder: The run's.
-        parameters: What the run was asked for.
+        parameters: What the run was asked for, by which it is known again.
+        made_on: What it runs on; on another machine it is the same run still.
         say: Where it is said that a tracker failed.
         fresh: Whether this is another run than what was tracked before with the same parameters.
     """
@@ -54,12 +56,14 @@ class Tracking:
         trackers: Mapping[str, Tracker],
         folder: Path,
         parameters: Mapping[str, str],
+        made_on: Mapping[str, str],
         say: Callable[[str], None],
         fresh: bool = False,
     ) -> None:
         self.notes: list[str] = []
-        self._trackers, self._parameters, self._say = dict(trackers), parameters, say
+        self._trackers, self._parameters, self._say = dict(trackers), {**parameters, **made_on}, say
         self._started: set[str] = set()
+        self._now: dict[tuple[str, str], str] = {}
         self._path = folder / NAME
         of = seal(dict(parameters))
         self._kept = {} if fresh else _read(self._path)
@@ -78,18 +82,13 @@ class Tracking:
             if event.row is not None:
                 group = prefix + event.what.replace(" ", "/")
                 row = {"validation_score" if name == "score" else name: value for name, value in event.row.items()}
-                self.log(group, row, event.epoch)
+                self._log(group, row, event.epoch, training=True)
 
         return show
 
     def log(self, group: str, values: Mapping[str, float], step: int = 1) -> None:
         """Log numbers of a group at a step from 1, unless they are there."""
-        same = seal({name: value for name, value in values.items() if name != CLOCKED})[:8]
-
-        def send(tracker: Tracker) -> None:
-            tracker.log(group, values, step)
-
-        self._once(group, step, same, send)
+        self._log(group, values, step)
 
     def finish(self, values: Mapping[str, float], text: str, files: Mapping[str, Path]) -> None:
         """Log what the run came to, and its files, unless they are there.
@@ -99,35 +98,59 @@ class Tracking:
             text: A table in Markdown.
             files: By the names they get.
         """
+        if not self._trackers:
+            return
 
-        def summarise(tracker: Tracker) -> None:
+        def summarise(tracker: Tracker, group: str) -> None:
             tracker.summary(values, text, self._parameters)
 
-        self._once("final", 1, seal({"values": dict(values), "text": text})[:8], summarise)
-        if self._trackers:
-            digests = {name: file_digest(path) for name, path in files.items()}
-            self._once("files", 1, seal(digests)[:8], lambda tracker: tracker.files(files))
+        def keep(tracker: Tracker, group: str) -> None:
+            tracker.files(files)
+
+        self._send("final", 1, _digest({"values": dict(values), "text": text}), summarise)
+        self._send("files", 1, _digest({name: file_digest(path) for name, path in files.items()}), keep)
 
     def end(self, how: Ending) -> None:
         """Close every run that was opened."""
         for name in sorted(self._started):
             self._try(name, lambda tracker: tracker.end(how))
 
-    def _once(self, group: str, step: int, digest: str, send: Callable[[Tracker], None]) -> None:
+    def _log(self, group: str, values: Mapping[str, float], step: int, training: bool = False) -> None:
+        def log(tracker: Tracker, group: str) -> None:
+            tracker.log(group, values, step)
+
+        self._send(group, step, _digest(values), log, training)
+
+    def _send(
+        self, group: str, step: int, digest: str, send: Callable[[Tracker, str], None], training: bool = False
+    ) -> None:
+        """Send something to every tracker that hasn't got it, under the name that the group has there."""
         for name in list(self._trackers):
-            if self._kept[name].logged.get(group, [])[step - 1 : step] == [digest]:
+            there = self._training(name, group, step, digest) if training else group
+            if self._kept[name].logged.get(there, [])[step - 1 : step] == [digest]:
                 continue
 
-            def do(tracker: Tracker, name: str = name) -> None:
+            def do(tracker: Tracker, name: str = name, there: str = there) -> None:
                 if name not in self._started:
                     self._start(name, tracker)
-                send(tracker)
+                send(tracker, there)
                 # Steps before this one that aren't known were logged by nobody.
                 logged = self._kept[name].logged
-                logged[group] = [*(logged.get(group, []) + [""] * step)[: step - 1], digest]
+                logged[there] = [*(logged.get(there, []) + [""] * step)[: step - 1], digest]
                 self._write()
 
             self._try(name, do)
+
+    def _training(self, name: str, group: str, step: int, digest: str) -> str:
+        """What a training is called in a tracker: a search has several of one name, which get numbers."""
+        logged = self._kept[name].logged
+        names = (group if number == 1 else f"{group}-{number}" for number in count(1))
+        if step == 1:
+            self._now[name, group] = next(one for one in names if logged.get(one, [])[:1] in ([], [digest]))
+        elif (name, group) not in self._now:
+            # Gone on with after an interruption: it was the last of its name.
+            *_, self._now[name, group] = group, *takewhile(logged.__contains__, names)
+        return self._now[name, group]
 
     def _start(self, name: str, tracker: Tracker) -> None:
         kept = self._kept[name]
@@ -168,6 +191,7 @@ def tracking(
     parameters: Mapping[str, str],
     progress: ShowProgress,
     *,
+    made_on: Mapping[str, str] | None = None,
     device: str = "cpu",
     fresh: bool = False,
 ) -> Iterator[Tracking]:
@@ -178,6 +202,7 @@ def tracking(
         folder: The run's.
         parameters: What it was asked for.
         progress: Where it is said that a tracker failed.
+        made_on: What it runs on.
         device: A torch device.
         fresh: Whether nothing that was tracked before is gone on with.
 
@@ -189,7 +214,7 @@ def tracking(
     def say(message: str) -> None:
         progress(Progress("tracking", message=message))
 
-    opened = Tracking(open_trackers(names, folder, device), folder, parameters, say, fresh)
+    opened = Tracking(open_trackers(names, folder, device), folder, parameters, made_on or {}, say, fresh)
     try:
         yield opened
     except KeyboardInterrupt:
@@ -212,3 +237,7 @@ def _read(path: Path) -> dict[str, _Kept]:
     if values.pop("seal", None) != seal(values):
         return {}
     return {name: _Kept(**kept) for name, kept in values.items()}
+
+
+def _digest(values: Mapping[str, Any]) -> str:
+    return seal({name: value for name, value in values.items() if name != CLOCKED})[:8]

@@ -17,6 +17,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 
 from compressor import pipeline
 from compressor.context import Progress
+from compressor.errors import MissingError
 from compressor.export.stage import Export
 from compressor.pipeline import Job
 from compressor.pipeline.lineage import damage, read_lineage
@@ -123,6 +124,15 @@ def test_an_interrupted_run_goes_on_where_it_is_tracked(job: Job, store: Any) ->
     pipeline.run(replace(job, stop_before="export"))
     assert len(runs_of(store)) == 2
     assert sorted(path.name for path in (job.out / "tensorboard").iterdir()) == ["1", "2"]
+
+
+def test_a_server_that_is_not_there_ends_the_run_before_anything_is_trained(
+    job: Job, store: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://me:secret@127.0.0.1:9")
+    with pytest.raises(MissingError, match=r"http://me:\*\*\*@127.0.0.1:9 can't be reached"):
+        pipeline.run(replace(job, track=("tensorboard", "mlflow")))
+    assert not job.out.exists()
 
 
 @contextmanager

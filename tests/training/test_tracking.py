@@ -21,13 +21,17 @@ def ended(epoch: int, **changed: float) -> Progress:
 def scalars(run: Path) -> dict[str, list[tuple[int, float]]]:
     read = EventAccumulator(str(run))
     read.Reload()
-    return {name: [(one.step, one.value) for one in read.Scalars(name)] for name in read.Tags()["scalars"]}
+    # Sittings within a second are read in no order.
+    return {name: sorted((one.step, one.value) for one in read.Scalars(name)) for name in read.Tags()["scalars"]}
 
 
-def follow(folder: Path, *events: Progress, parameters: dict[str, str] | None = None, fresh: bool = False) -> None:
+def follow(
+    folder: Path, *events: Progress, parameters: dict[str, str] | None = None, threads: str = "1", fresh: bool = False
+) -> None:
     """One sitting of a run, in which these reports are made."""
     said: list[Progress] = []
-    with tracking(TENSORBOARD, folder, parameters or {"seed": "0"}, said.append, fresh=fresh) as log:
+    asked, made_on = parameters or {"seed": "0"}, {"threads": threads}
+    with tracking(TENSORBOARD, folder, asked, said.append, made_on=made_on, fresh=fresh) as log:
         show = log.follow(said.append, "seed-0/")
         for event in events:
             show(event)
@@ -45,12 +49,26 @@ def test_an_epoch_is_logged_when_it_ends_and_only_once(tmp_path: Path) -> None:
     assert {name.rpartition("/")[2] for name in found} == {"loss", "labels", "validation_score", "seconds"}
 
 
+def test_trainings_of_one_name_are_told_apart(tmp_path: Path) -> None:
+    follow(tmp_path, ended(1), ended(2), ended(1, loss=2.0), ended(2, loss=1.0), ended(1, loss=4.0))
+    # Gone on with: the last of them.
+    follow(tmp_path, ended(2, loss=3.0), ended(1, loss=8.0))
+    found = scalars(tmp_path / "tensorboard" / "1")
+    losses = {name: value for name, value in found.items() if name.endswith("/loss")}
+    assert losses == {
+        "seed-0/01-prune/recover/loss": [(1, 0.5), (2, 0.5)],
+        "seed-0/01-prune/recover-2/loss": [(1, 2.0), (2, 1.0)],
+        "seed-0/01-prune/recover-3/loss": [(1, 4.0), (2, 3.0)],
+        "seed-0/01-prune/recover-4/loss": [(1, 8.0)],
+    }
+
+
 def test_nothing_new_opens_nothing(tmp_path: Path) -> None:
     follow(tmp_path)
     assert list(tmp_path.iterdir()) == []
     follow(tmp_path, ended(1))
     before = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*")}
-    follow(tmp_path, ended(1))
+    follow(tmp_path, ended(1), threads="2")
     assert {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*")} == before
 
 
