@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from compressor.bootstrap import interval
+from compressor.bootstrap import ratio_interval
 from compressor.context import RunContext
 from compressor.report import Latency
 from compressor.runners import Arrays, OnnxRunner, Runner, arrays_of
@@ -147,14 +147,9 @@ def _summary(times: _Times, runtime: str, threads: int, batch: int, reference: _
 
 def _faster(reference: _Times, times: _Times) -> tuple[float | None, float | None]:
     """The interval of how many times faster than the reference, by the rounds in which both had a block."""
-    rounds = [
-        [float(np.median(first)) / float(np.median(own))]
-        for first, own in zip(reference.blocks, times.blocks, strict=True)
-    ]
-    if times is reference or len(rounds) < 2:
+    if times is reference or len(times.blocks) < 2:
         return None, None
-    _, low, high = interval(rounds, FASTER_CONFIDENCE)
-    return low, high
+    return ratio_interval(reference.blocks, times.blocks, FASTER_CONFIDENCE)
 
 
 @contextmanager
