@@ -41,9 +41,8 @@ def job(make_job: MakeJob) -> Job:
 @pytest.fixture
 def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
     """A client of an MLflow store in a database, which is what the environment names."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(sys, "warnoptions", ["ignore"])
-        import mlflow
+    import mlflow
+
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path}/mlflow.db")
     return mlflow.MlflowClient()
@@ -126,6 +125,7 @@ def test_an_interrupted_run_goes_on_where_it_is_tracked(job: Job, store: Any) ->
     assert sorted(path.name for path in (job.out / "tensorboard").iterdir()) == ["1", "2"]
 
 
+@pytest.mark.filterwarnings("ignore")
 def test_a_server_that_is_not_there_ends_the_run_before_anything_is_trained(
     job: Job, store: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
