@@ -1,5 +1,6 @@
 """Weights of 4 bits in the layers that bear it: half of their bytes, in the same time."""
 
+import time
 from collections.abc import Sequence
 
 from compressor.models import QuantizedModel
@@ -55,5 +56,9 @@ def within(layers: Sequence[Narrowed], share: float) -> tuple[str, ...]:
 
 
 def _measured(moves: Moves, node: Node, stages: tuple[Stage, ...]) -> list[Narrowed]:
+    start = time.perf_counter()
     form, ctx = moves.work.form_after(node, tuple(map(untrained, stages)))
-    return narrowed_layers(form, ctx) if isinstance(form, QuantizedModel) else []
+    layers = narrowed_layers(form, ctx) if isinstance(form, QuantizedModel) else []
+    # A pass over answers for each layer: of a text network's forty that takes minutes, which --hours has to know of.
+    moves.work.spent("measuring", time.perf_counter() - start)
+    return layers
