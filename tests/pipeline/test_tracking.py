@@ -6,6 +6,7 @@ import socket
 import subprocess
 import sys
 import time
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -41,11 +42,14 @@ def job(make_job: MakeJob) -> Job:
 @pytest.fixture
 def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
     """A client of an MLflow store in a database, which is what the environment names."""
-    import mlflow
-
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path}/mlflow.db")
-    return mlflow.MlflowClient()
+    # Its tables are set up once a process, whichever test comes first, and its own code warns then.
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        import mlflow
+
+        return mlflow.MlflowClient()
 
 
 def stopping_in(epoch: int) -> Callable[[Progress], None]:
