@@ -23,7 +23,7 @@ class Modality:
     method here, so that whoever trains, prunes, quantizes, exports or measures asks for what it needs to know.
     """
 
-    # What profiles call it: stages with ``only = ["texts"]``, settings in ``[stage.texts]``.
+    # What profiles call it: stages with ``only = ["texts"]``, settings ``for.texts``.
     name: ClassVar[str] = "images"
     # Samples a call: of torch's network on a split, of an exported file on a split.
     evaluation_batch: ClassVar[int] = 500
@@ -62,8 +62,8 @@ class Modality:
         Raises:
             DataError: It can't be read, or can't be trained on.
         """
-        inputs = info.inputs[0] if info is not None and info.inputs else None
-        return load_data(spec, args=args, inputs=inputs, classes=info.classes if info is not None else (), seed=seed)
+        classes = () if info is None else info.classes
+        return load_data(spec, args=args, inputs=expected(info), classes=classes, seed=seed)
 
     def read_unlabeled(self, data: Data, spec: str, args: Mapping[str, Any], seed: int = 0) -> Data:
         """The data with more training inputs, whose labels aren't looked at.
@@ -96,6 +96,11 @@ class Modality:
         Raises:
             PlanError: Naming what differs.
         """
+
+
+def expected(info: ModelInfo | None) -> InputSpec | None:
+    """What a network's file says of a sample; None where it says nothing."""
+    return info.inputs[0] if info is not None and info.inputs else None
 
 
 IMAGES = Modality()

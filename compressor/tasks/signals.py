@@ -17,8 +17,9 @@ from compressor.data.splits import data_from_source, fingerprint
 from compressor.data.unlabeled import with_unlabeled
 from compressor.errors import DataError
 from compressor.models import InputSpec, ModelInfo
+from compressor.reading import placed
 from compressor.tasks.classification import Classification
-from compressor.tasks.modality import Modality
+from compressor.tasks.modality import Modality, expected
 
 KINDS = "biuf"
 
@@ -36,7 +37,8 @@ class Signals(Modality):
         if not isinstance(spec, str) or Path(spec).suffix != ".npz":
             return super().read(spec, args, info, seed)
         given = Arguments(args, ("classes",), spec)
-        (train, validation, test), names = splits_of(Path(spec), signals)
+        path = placed(spec, "data", "--data FILE.npz", DataError)
+        (train, validation, test), names = splits_of(path, signals)
         source = Source(
             spec,
             train,
@@ -47,7 +49,7 @@ class Signals(Modality):
             images=False,
             notes=("signals are taken as they are, neither scaled nor normalised",),
         )
-        return data_from_source(source, given, info.inputs[0] if info is not None and info.inputs else None, seed)
+        return data_from_source(source, given, expected(info), seed)
 
     def read_unlabeled(self, data: Data, spec: str, args: Mapping[str, Any], seed: int = 0) -> Data:
         """The train split of another file; labels aren't looked at."""

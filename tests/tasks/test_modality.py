@@ -99,7 +99,7 @@ def test_sizes_and_scripts(name: str) -> None:
 
 def test_nothing_outside_asks_whether_samples_are_texts() -> None:
     """Whoever needs to know asks the modality for what follows from it."""
-    asked = r"\.has_lengths|info\.tokenizer is|INSIDE_TEXTS"
+    asked = r"\.has_lengths|info\.tokenizer is"
     command = ["git", "grep", "-lE", asked, "--", "compressor"]
     listed = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False).stdout.split()
     # The data's own affair, and what a folder is written to.
