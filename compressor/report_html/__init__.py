@@ -56,16 +56,17 @@ def _verdict(report: Report) -> tuple[str, str] | None:
     """Whether the goals were met, as the word that styles know and a sentence; None of a run that didn't end."""
     if report.status not in ("ok", "budget_missed"):
         return None
-    told = {
-        met: ", ".join(f"{one.name} {one.value:.4g} of {one.limit:g}" for one in report.budget if one.met is met)
-        for met in (True, False)
-        if any(one.met is met for one in report.budget)
-    }
+
+    def told(met: bool) -> str:
+        return ", ".join(
+            f"{one.name} {number(one.value)} of {number(one.limit)}" for one in report.budget if one.met is met
+        )
+
     unknown = ", ".join(one.name for one in report.budget if one.met is None)
     rest = f"; not measured here: {unknown}" if unknown else ""
     if report.status == "budget_missed":
-        return "missed", f"Goals missed: {told.get(False, 'see below')}{rest}"
-    return ("met", f"Goals met: {told[True]}{rest}") if told else ("unknown", f"No goal was checked{rest}")
+        return "missed", f"Goals missed: {told(False)}{rest}"
+    return ("met", f"Goals met: {told(True)}{rest}") if told(True) else ("unknown", f"No goal was checked{rest}")
 
 
 def _headline(report: Report) -> list[tuple[str, str]]:
