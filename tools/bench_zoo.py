@@ -39,7 +39,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("names", nargs="*", help="torchvision/NAME, timm/NAME, transformers/NAME, signals/NAME")
     parser.add_argument("--all", action="store_true", help="every network of the list")
-    parser.add_argument("--quick", action="store_true", help="one of each kind")
+    parser.add_argument("--quick", action="store_true", help="the two that take least")
     parser.add_argument("--failed", action="store_true", help="rows that aren't 'through' once more")
     parser.add_argument("--table", action="store_true", help="print what there is and run nothing")
     parser.add_argument("--jobs", type=int, default=2, help="rows at a time, one thread each")

@@ -47,8 +47,8 @@ SLOW = (
 GIANT = 80_000_000
 # Encoders of transformers, from configurations of tests/encoders.py.
 ENCODERS = ("albert", "bert", "deberta-v2", "distilbert", "electra", "mpnet", "roberta")
-# Every kind once, for the tests.
-QUICK = ("signals/tcn", "torchvision/squeezenet1_1")
+# The two fastest, for the tests.
+QUICK = ("signals/tcn", "signals/residual_1d")
 
 
 @dataclass(frozen=True)

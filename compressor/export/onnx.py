@@ -24,6 +24,7 @@ from compressor.export.integers import (
     store_integer_biases,
     store_integer_weights,
 )
+from compressor.export.last_graphs import LastGraphs
 from compressor.export.pairs import name_pairs, without_pairs
 from compressor.export.program import program_of
 from compressor.export.sums import keep_sums_apart, name_axes_small
@@ -42,6 +43,7 @@ PREFIX = "compressor."
 MERGED = "merged_branches"
 # The newest operator set that torch's exporter of TorchScript knows.
 OLD_EXPORTER = 20
+LAST_GRAPHS = LastGraphs()
 
 
 def export_onnx(form: TorchForm, path: Path, example_inputs: tuple[Tensor, ...], *, opset: int = 20) -> OnnxModel:
@@ -77,7 +79,14 @@ def graph_of(form: TorchForm, example_inputs: tuple[Tensor, ...], *, opset: int 
     names = _input_names(form.info, len(inputs))
     longest = modality_of(form.info.task).longest(form.info)
     output = OUTPUT_NAMES.get(form.info.task, OUTPUT_NAME)
-    return _to_proto(module, inputs, (names, output), opset, longest, is_float=isinstance(form, TorchModel))
+
+    def make() -> onnx.ModelProto:
+        return _to_proto(module, inputs, (names, output), opset, longest, is_float=isinstance(form, TorchModel))
+
+    if not isinstance(form, QuantizedModel):
+        return make()
+    shapes = tuple((tuple(tensor.shape), tensor.dtype) for tensor in inputs)
+    return LAST_GRAPHS.get(form.module, (form.spec, shapes, names, output, opset, longest), make)
 
 
 def write_graph(proto: onnx.ModelProto, form: TorchForm, path: Path, keep: Collection[str] | None = None) -> OnnxModel:

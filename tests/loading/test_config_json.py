@@ -48,11 +48,11 @@ def test_what_no_weights_fit_is_refused(file: str, changes: dict[str, Any], whol
         (tmp_path / path.name).write_bytes(path.read_bytes())
     given = tmp_path / file
     given.write_text(json.dumps({**(json.loads(given.read_text()) if given.exists() else {}), **changes}))
-    start = time.perf_counter()
+    start = time.process_time()
     with pytest.raises(CompressError) as raised:
         load_file(tmp_path)
     assert isinstance(raised.value, ModelFileError) and str(tmp_path) in raised.value.message
-    assert time.perf_counter() - start < 5
+    assert time.process_time() - start < 10
 
 
 @pytest.mark.parametrize(("largest", "words"), [(2**32 - 1, "got the id 4294967295"), (5000, "rows for tokens")])
@@ -63,7 +63,7 @@ def test_ids_beyond_the_table_are_refused(largest: int, words: str, whole: Path,
     vocab = tokenizer["model"]["vocab"]
     vocab[next(word for word in vocab if word.isalpha() and len(word) > 3)] = largest
     (tmp_path / "tokenizer.json").write_text(json.dumps(tokenizer))
-    start = time.perf_counter()
+    start = time.process_time()
     with pytest.raises(ModelFileError, match=words):
         load_file(tmp_path)
-    assert time.perf_counter() - start < 5
+    assert time.process_time() - start < 10

@@ -20,9 +20,9 @@ MakeJob = Callable[..., Job]
 def test_more_seeds_and_epochs_take_longer(make_job: MakeJob) -> None:
     job = prepared(make_job())
     rehearsed = rehearse(job)
-    start = time.perf_counter()
+    start = time.process_time()
     seconds, memory = estimate(job, rehearsed)
-    assert time.perf_counter() - start < 20
+    assert time.process_time() - start < 20
     assert memory >= peak_memory() - 1e9 and seconds > 6
     twice, _ = estimate(replace(job, seeds=2), rehearsed)
     assert 1.5 < twice / seconds < 2.5

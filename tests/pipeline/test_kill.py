@@ -23,6 +23,7 @@ OVERRIDES = [f"{kind}.{text}" for kind in ("distill", "prune", "quantize") for t
 # Two folders decide by the clock each on its own: what is compared must not hang on it.
 OVERRIDES += ["distill.student='same'", "prune.ratio=0.5", "quantize.measure=false"]
 LONGEST = 120.0
+TRIES = 3
 
 
 def command(checkpoint: Path, out: Path, last: str) -> list[str]:
@@ -92,11 +93,17 @@ def events(out: Path, stage: str) -> dict[str, tuple[Callable[[], bool], float]]
 
 def check(stage: str, moment: str, uninterrupted: Path, checkpoint: Path, out: Path) -> None:
     done = STAGES[: STAGES.index(stage)]
-    for name in ("00-reference", *done):
-        shutil.copytree(uninterrupted / name, out / name)
     happened, delay = events(out, stage)[moment]
-    # What comes after the stage hangs on its weights alone, which are compared.
-    assert kill_when(checkpoint, out, stage, happened, delay), "the run ended before it could be killed"
+    # A moment of milliseconds passes unseen on a busy machine.
+    for _ in range(TRIES):
+        shutil.rmtree(out, ignore_errors=True)
+        for name in ("00-reference", *done):
+            shutil.copytree(uninterrupted / name, out / name)
+        # What comes after the stage hangs on its weights alone, which are compared.
+        if kill_when(checkpoint, out, stage, happened, delay):
+            break
+    else:
+        pytest.fail(f"{TRIES} runs ended before they could be killed")
     finish(checkpoint, out, stage)
     assert weights(out, stage) == weights(uninterrupted, stage)
 

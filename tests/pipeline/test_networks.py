@@ -38,7 +38,13 @@ from compressor.tasks import make_task
 
 # Factory, its arguments, pixels, epochs and learning rate of the teacher. MobileNetV2 divides sizes by 32.
 NETS: dict[str, tuple[str, dict[str, Any], int, int, float]] = {
-    "resnet18": ("torchvision:resnet18", {"num_classes": 10}, 16, 4, 0.002),
+    "resnet": (
+        "compressor.factories.small_images:resnet",
+        {"in_channels": 3, "layers": [2, 1, 1, 1], "width": 32},
+        16,
+        4,
+        0.002,
+    ),
     "mobilenet_v2": ("torchvision:mobilenet_v2", {"num_classes": 10, "width_mult": 0.5}, 32, 9, 0.01),
     "vgg": ("compressor.factories.small_images:vgg", {"in_channels": 3}, 16, 6, 0.002),
 }
