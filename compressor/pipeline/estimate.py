@@ -98,16 +98,18 @@ def estimate(job: Job, rehearsed: list[Rehearsed]) -> tuple[float, int]:
     return seconds * job.seeds, highest
 
 
-def seconds_of_step(job: Job, train: TrainSettings, kd: KdSettings) -> float:
-    """How long a training step of the untouched network takes with its teachers: about a second is spent on that.
+def seconds_of_step(job: Job, train: TrainSettings, kd: KdSettings, most: float) -> float:
+    """How long a training step of the untouched network takes with its teachers.
 
     Args:
         job: Prepared.
         train: Batch size and precision.
         kd: The objective.
+        most: Seconds to find out; in too few, small parts of a batch stand for it, which say two or three times what
+            a whole one takes.
     """
     ctx = job.context(job.out, job.all_teachers)
-    return _cost(job.model, ctx, train, kd, 1, ("fp32", "bf16"), most=1.0).step
+    return _cost(job.model, ctx, train, kd, 1, ("fp32", "bf16"), most).step
 
 
 def _cost(

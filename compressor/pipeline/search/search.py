@@ -5,6 +5,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 
 from compressor.context import Progress, ShowProgress
@@ -41,6 +42,8 @@ BEST = "best"
 OWN_FILES = (JOURNAL, IDENTITY, "decisions.json")
 # Of what is only told: no choice hangs on it.
 SECONDS_OF_SENSITIVITY = 20.0
+# Of the time that was given, to find out whether it is enough.
+LOOKING = 0.01
 
 
 @dataclass
@@ -204,9 +207,8 @@ def _check_best(out: Path) -> None:
 def _check_time(moves: Moves, hours: float, left: float) -> None:
     """Refuse a time that isn't enough for the first step: a cut, its training, and the measuring of its file."""
     work, prune, epochs = moves.work, moves.prune, moves.epochs(SHORT)
-    a_step = work.decisions.settle(
-        "seconds of a training step", lambda: seconds_of_step(work.job, prune.train, prune.kd), setting="budget.hours"
-    )
+    look = partial(seconds_of_step, work.job, prune.train, prune.kd, most=max(1.0, LOOKING * hours * 3600))
+    a_step = work.decisions.settle("seconds of a training step", look, setting="budget.hours")
     training = a_step * epochs * work.job.data.steps_per_epoch(prune.train.batch_size)
     measuring = work.seconds["measuring"]
     if left < training + measuring:
