@@ -10,6 +10,7 @@ EXTRAS = {
     "timm": "vision",
     "transformers": "hf",
     "tokenizers": "hf",
+    "rapidfuzz": "sequences",
     "pyarrow": "parquet",
     "tensorrt": "tensorrt",
     "optuna": "tune",
