@@ -2,13 +2,9 @@
 
 import hashlib
 import math
-import os
 import time
-from collections.abc import Sequence
 from pathlib import Path
 
-import numpy as np
-import numpy.typing as npt
 import torch
 from torch import nn
 
@@ -16,6 +12,7 @@ from compressor.context import RunContext
 from compressor.copies import copy_of
 from compressor.data import Batch
 from compressor.digests import file_digest, module_digest
+from compressor.distill.kept_arrays import kept_array, unwritten
 from compressor.distill.settings import KdSettings
 from compressor.distill.teachers import Answers, AskTeacher
 from compressor.models import EngineModel, OnnxModel
@@ -46,12 +43,7 @@ class TeacherCache:
 
     def __init__(self, ask: AskTeacher, path: Path, shape: tuple[int, ...]) -> None:
         self._ask = ask
-        for other in path.parent.glob(f"{PREFIX}*"):
-            if other.name != path.name:
-                other.unlink(missing_ok=True)
-        if not _fits(path, shape):
-            _write_empty(path, shape)
-        self._kept = np.lib.format.open_memmap(path, mode="r+")
+        self._kept = kept_array(path, shape, PREFIX)
         self.asked = self.answered = 0
 
     def __call__(self, batch: Batch) -> Answers:
@@ -60,7 +52,7 @@ class TeacherCache:
         An epoch drops its last, smaller batch: the samples that it left out are spread over the next one's.
         """
         rows = self._kept[batch.view, batch.indices.numpy()]
-        missing = torch.from_numpy(np.isnan(rows).reshape(len(rows), -1).any(axis=1))
+        missing = torch.from_numpy(unwritten(rows))
         if bool(missing.any()):
             indices = batch.indices[missing]
             answers = self._ask(batch.of(missing.to(batch.labels.device)))
@@ -141,21 +133,3 @@ def _shape(ask: AskTeacher, ctx: RunContext, kd: KdSettings) -> tuple[int, ...]:
     """The array's shape; what one answer has is seen by asking for one."""
     answer = ask(ctx.data.batch("train", torch.arange(1)).to(ctx.device))
     return (kd.views, len(ctx.data.train), *answer.logits.shape[1:])
-
-
-def _fits(path: Path, shape: Sequence[int]) -> bool:
-    try:
-        found: npt.NDArray[np.float32] = np.load(path, mmap_mode="r", allow_pickle=False)
-    except (OSError, ValueError, EOFError):
-        return False
-    return found.shape == tuple(shape) and found.dtype == np.float32
-
-
-def _write_empty(path: Path, shape: tuple[int, ...]) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(path.name + ".tmp")
-    empty = np.lib.format.open_memmap(partial, mode="w+", dtype=np.float32, shape=shape)
-    for view in empty:
-        view[:] = np.nan
-    empty.flush()
-    os.replace(partial, path)
