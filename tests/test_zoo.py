@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 import bench_zoo
+import pytest
 from zoo_networks import QUICK, names
 
 
@@ -28,6 +29,17 @@ def test_a_network_goes_through_everything(tmp_path: Path) -> None:
     assert (found["name"], found["verdict"], found.get("reason", "")) == (QUICK[1], "through", "")
     assert found["macs"] < 0.6 and found["tensorrt"] == "builds"
     assert "2 of 2 through" in bench(rows, "--table")
+
+
+@pytest.mark.slow
+def test_an_image_network_goes_through_and_a_typed_name_is_run_again(tmp_path: Path) -> None:
+    name = "torchvision/squeezenet1_1"
+    rows = tmp_path / "rows.jsonl"
+    rows.write_text(f"{json.dumps({'name': name, 'cpu': '', 'commit': '', 'verdict': 'through'})}\n")
+    bench(rows, name)
+    (found,) = map(json.loads, rows.read_text().splitlines())
+    assert (found["verdict"], found.get("reason", "")) == ("through", "") and "run_seconds" in found
+    assert found["macs"] < 0.6 and found["tensorrt"] == "builds"
 
 
 def test_the_list_has_every_network_once() -> None:

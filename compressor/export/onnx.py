@@ -74,13 +74,13 @@ def graph_of(form: TorchForm, example_inputs: tuple[Tensor, ...], *, opset: int 
     Raises:
         StageError: The network can't be exported, with the cause.
     """
-    module = copy_of(form.module).cpu().eval()
     inputs = tuple(tensor.detach().cpu().contiguous() for tensor in example_inputs)
     names = _input_names(form.info, len(inputs))
     longest = modality_of(form.info.task).longest(form.info)
     output = OUTPUT_NAMES.get(form.info.task, OUTPUT_NAME)
 
     def make() -> onnx.ModelProto:
+        module = copy_of(form.module).cpu().eval()
         return _to_proto(module, inputs, (names, output), opset, longest, is_float=isinstance(form, TorchModel))
 
     if not isinstance(form, QuantizedModel):

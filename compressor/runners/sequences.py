@@ -32,6 +32,8 @@ class OnnxDecoder:
         self._threads = threads
         self._encoder: onnxruntime.InferenceSession | None = None
         self._decoder: onnxruntime.InferenceSession | None = None
+        self._answers: list[str] = []
+        self._past: list[str] = []
 
     def start(self, inputs: Arrays) -> State:
         """The encoder's answers, and caches of no position.
@@ -52,10 +54,8 @@ class OnnxDecoder:
     def step(self, tokens: Tokens, state: State) -> tuple[Floats, State]:
         """Logits (N, vocabulary) after these tokens (N,), and the state that has seen them."""
         assert self._decoder is not None, "OnnxDecoder outside of its 'with' block"
-        names = [one.name for one in self._decoder.get_outputs()]
-        logits, *present = self._decoder.run(names, {"decoder_input_ids": tokens[:, None], **state})
-        newer = {f"past.{name.removeprefix('present.')}": one for name, one in zip(names[1:], present, strict=True)}
-        return logits, {**state, **newer}
+        logits, *present = self._decoder.run(self._answers, {"decoder_input_ids": tokens[:, None], **state})
+        return logits, {**state, **dict(zip(self._past, present, strict=True))}
 
     def pick(self, state: State, rows: Tokens) -> State:
         """Every array's rows."""
@@ -69,6 +69,9 @@ class OnnxDecoder:
         """
         self._encoder = open_session(self._encoder_path, self._threads)
         self._decoder = open_session(self._decoder_path, self._threads)
+        # Looked up once, and not at every token.
+        self._answers = [one.name for one in self._decoder.get_outputs()]
+        self._past = [f"past.{name.removeprefix('present.')}" for name in self._answers[1:]]
         gives = {one.name for one in self._encoder.get_outputs()}
         wants = {one.name for one in self._decoder.get_inputs() if one.name.startswith("cross.")}
         if gives != wants:

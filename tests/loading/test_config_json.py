@@ -52,7 +52,7 @@ def test_what_no_weights_fit_is_refused(file: str, changes: dict[str, Any], whol
     with pytest.raises(CompressError) as raised:
         load_file(tmp_path)
     assert isinstance(raised.value, ModelFileError) and str(tmp_path) in raised.value.message
-    assert time.process_time() - start < 10
+    assert time.process_time() - start < 5
 
 
 @pytest.mark.parametrize(("largest", "words"), [(2**32 - 1, "got the id 4294967295"), (5000, "rows for tokens")])
@@ -66,4 +66,4 @@ def test_ids_beyond_the_table_are_refused(largest: int, words: str, whole: Path,
     start = time.process_time()
     with pytest.raises(ModelFileError, match=words):
         load_file(tmp_path)
-    assert time.process_time() - start < 10
+    assert time.process_time() - start < 5

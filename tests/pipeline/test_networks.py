@@ -45,6 +45,7 @@ NETS: dict[str, tuple[str, dict[str, Any], int, int, float]] = {
         4,
         0.002,
     ),
+    "resnet18": ("torchvision:resnet18", {"num_classes": 10}, 16, 4, 0.002),
     "mobilenet_v2": ("torchvision:mobilenet_v2", {"num_classes": 10, "width_mult": 0.5}, 32, 9, 0.01),
     "vgg": ("compressor.factories.small_images:vgg", {"in_channels": 3}, 16, 6, 0.002),
 }
@@ -113,8 +114,8 @@ def run(name: str, folder: Path) -> None:
     )
 
 
-# Depthwise convolutions take minutes to train; the zoo puts every such network through the same.
-SLOW = ("mobilenet_v2",)
+# Depthwise convolutions and wide stages take minutes to train; the zoo puts every such network through the same.
+SLOW = ("mobilenet_v2", "resnet18")
 
 
 @pytest.fixture(

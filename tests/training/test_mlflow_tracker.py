@@ -16,7 +16,7 @@ def test_a_server_that_is_not_there_is_said_at_once(tmp_path: Path, monkeypatch:
     start = time.monotonic()
     with pytest.raises(MissingError, match=r"http://me:\*\*\*@127\.0\.0\.1:9 can't be reached") as caught:
         open_trackers(("mlflow",), tmp_path / "run", "cpu")
-    assert time.monotonic() - start < 60
+    assert time.monotonic() - start < 20
     assert "MLFLOW_TRACKING_URI" in caught.value.hint and "secret" not in str(caught.value)
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "gopher://me:secret@there")
     with pytest.raises(InputError, match="can't be used") as wrong:
